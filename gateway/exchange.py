@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exchange and Answer: one question of a client and what it gets, before and after any codec.
+
+The stages above `Infer` see exchanges, so that refusing one costs no decoding.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gateway.wire.message import NEVER, NO_RULES, CacheRules, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.errors import GatewayError
+    from gateway.wire.message import InferRequest, InferResponse
+    from gateway.wire.model import ModelInfo
+    from gateway.wire.tensor import Buffer
+
+
+class Exchange:
+    """An inference call as it came in: *body* undecoded, *headers* with lower-case names.
+
+    *arrived* and *deadline* are instants of `time.perf_counter`. *target* is the path as sent.
+    *request_id* is the caller's ``X-Request-Id`` or one of ours; *inference_id* is the id that
+    labels join on, filled in by the codec where the client gave an ``id``.
+    """
+
+    __slots__ = ("arrived", "body", "codec", "deadline", "headers", "inference_id", "model",
+                 "request_id", "rules", "target", "trace", "version")  # fmt: skip
+
+    def __init__(
+        self,
+        codec: Codec,
+        model: str,
+        version: str,
+        *,
+        target: str,
+        headers: Mapping[str, str],
+        body: Buffer,
+        request_id: str,
+        arrived: float | None = None,
+    ) -> None:
+        self.codec = codec
+        self.model = model
+        self.version = version
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.request_id = request_id
+        self.inference_id = request_id
+        self.arrived = perf_counter() if arrived is None else arrived
+        self.deadline = NEVER
+        self.rules: CacheRules = NO_RULES
+        self.trace = Trace()
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.codec.protocol} {self.target} {len(self.body)} bytes>"
+
+
+class Answer:
+    """What the client gets; *headers* are those of this answer alone, names in canonical case.
+
+    *error* is the code of the GatewayError behind it, "" for a prediction.
+    """
+
+    __slots__ = ("body", "error", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        headers: list[tuple[str, str]],
+        *,
+        error: str = "",
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+        self.error = error
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status} {self.error} {len(self.body)} bytes>"
+
+
+class Codec(Protocol):
+    """One protocol's way between bytes and tensors."""
+
+    protocol: str
+
+    def decode(self, exchange: Exchange, model: ModelInfo) -> InferRequest:
+        """The request in *exchange*, checked against *model*; raises ClientError."""
+        ...
+
+    def encode(
+        self, exchange: Exchange, request: InferRequest, response: InferResponse, model: ModelInfo
+    ) -> Answer:
+        """The answer to *exchange*; its ``Content-Type`` is the first header."""
+        ...
+
+    def refuse(self, exchange: Exchange, error: GatewayError) -> Answer:
+        """The protocol's own form of an error."""
+        ...
+
+
+class ExchangeService(Protocol):
+    """The one shape of everything between edge and codec."""
+
+    async def __call__(self, exchange: Exchange, /) -> Answer:
+        """Answer *exchange*; below Rescue this may raise a GatewayError."""
+        ...
+
+
+JSON: Final[tuple[str, str]] = ("Content-Type", "application/json")
+

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Link: the transport to a worker of ours, frames over a Unix socket or TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import perf_counter
+from typing import TYPE_CHECKING, cast
+
+from gateway.errors import (
+    BadAnswer,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    Draining,
+    FrameError,
+    GatewayError,
+    InvalidRequest,
+    UpstreamError,
+)
+from gateway.wire.frames import (
+    ErrorHead,
+    Frame,
+    FrameReader,
+    Hello,
+    InferHead,
+    Kind,
+    PongHead,
+    ResultHead,
+    frame,
+    heads_of,
+    read_head,
+    read_tensors,
+    tensor_frame,
+)
+from gateway.wire.message import NEVER, InferRequest, InferResponse
+
+if TYPE_CHECKING:
+    from gateway.upstream.transport import Upcall
+
+log = logging.getLogger(__name__)
+
+# A worker that is being restarted comes back within a second: look often at first, then less.
+RECONNECT_FIRST = 0.02
+RECONNECT_MOST = 0.5
+# A worker says hello as soon as it has accepted; one that does not is not a worker.
+HELLO_TIMEOUT = 5.0
+
+_WORKER_ERRORS: dict[str, type[GatewayError]] = {
+    "invalid_request": InvalidRequest,
+    "deadline_exceeded": DeadlineExceeded,
+    "draining": Draining,
+}
+
+
+class Link:
+    """Keeps one connection to the worker at *address* (``unix:PATH`` or ``tcp:HOST:PORT``)."""
+
+    def __init__(self, address: str, upcall: Upcall, *, connect_timeout: float = 1.0) -> None:
+        self.address = address
+        self._upcall = upcall
+        self._connect_timeout = connect_timeout
+        self._wire: _Wire | None = None
+        self._last_id = 0
+
+    def __repr__(self) -> str:
+        return f"<Link {self.address} {'up' if self._wire is not None else 'down'}>"
+
+    def send(self, request: InferRequest) -> asyncio.Future[InferResponse]:
+        """Put *request* on the connection; see Transport."""
+        future: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
+        wire = self._wire
+        if wire is None:
+            future.set_exception(ConnectFailed(f"worker {self.address} is not connected"))
+            return future
+        self._last_id = id_ = (self._last_id + 1) & 0xFFFFFFFF
+        budget = 0
+        if request.deadline != NEVER:
+            budget = max(1, int((request.deadline - perf_counter()) * 1e6))
+        names = [output.name for output in request.outputs]
+        head = InferHead(heads_of(request.inputs), names, budget)
+        wire.pending[id_] = (future, request)
+        wire.transport.writelines(tensor_frame(Kind.INFER, id_, head, request.inputs))
+        future.add_done_callback(lambda done: wire.forget(id_) if done.cancelled() else None)
+        return future
+
+    async def probe(self) -> float:
+        """One inference of the worker's own warm-up input; seconds from ping to pong."""
+        wire = self._wire
+        if wire is None:
+            raise ConnectFailed(f"worker {self.address} is not connected")
+        self._last_id = id_ = (self._last_id + 1) & 0xFFFFFFFF
+        pong: asyncio.Future[PongHead] = asyncio.get_running_loop().create_future()
+        started = perf_counter()
+        wire.pings[id_] = pong
+        try:
+            wire.transport.write(frame(Kind.PING, id_))
+            await pong
+        finally:
+            wire.pings.pop(id_, None)
+        return perf_counter() - started
+
+    async def run(self) -> None:
+        """Connect, and connect again whenever the connection ends, until cancelled."""
+        pause = RECONNECT_FIRST
+        while True:
+            try:
+                wire = await self._connect()
+            except (OSError, TimeoutError, FrameError) as error:
+                log.debug("worker %s cannot be reached: %s", self.address, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RECONNECT_MOST)
+                continue
+            pause = RECONNECT_FIRST
+            hello = wire.hello.result()
+            self._wire = wire
+            self._upcall.came_up(hello.model, hello.instance)
+            try:
+                await asyncio.shield(wire.closed)
+            finally:
+                # Set before anyone is told, so that nobody sends into a dead connection.
+                self._wire = None
+                wire.transport.abort()
+            self._upcall.went_down(wire.reason)
+
+    async def _connect(self) -> _Wire:
+        loop = asyncio.get_running_loop()
+        kind, _, rest = self.address.partition(":")
+
+        def protocol() -> _Wire:
+            return _Wire(self.address, self._upcall, loop)
+
+        async with asyncio.timeout(self._connect_timeout):
+            if kind == "unix":
+                _, wire = await loop.create_unix_connection(protocol, rest)
+            else:
+                host, _, port = rest.rpartition(":")
+                _, wire = await loop.create_connection(protocol, host.strip("[]"), int(port))
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT):
+                await asyncio.shield(wire.hello)
+        except BaseException:
+            wire.transport.abort()
+            raise
+        return wire
+
+
+class _Wire(asyncio.BufferedProtocol):
+    """One life of the connection: what is in flight on it, and how it ended."""
+
+    def __init__(self, address: str, upcall: Upcall, loop: asyncio.AbstractEventLoop) -> None:
+        self._address = address
+        self._upcall = upcall
+        self._reader = FrameReader()
+        self.get_buffer = self._reader.get_buffer  # type: ignore[method-assign,assignment]
+        self.pending: dict[int, tuple[asyncio.Future[InferResponse], InferRequest]] = {}
+        self.pings: dict[int, asyncio.Future[PongHead]] = {}
+        self.hello: asyncio.Future[Hello] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self.reason = ""
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._reader.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        try:
+            for received in self._reader.buffer_updated(nbytes):
+                self._take(received)
+        except FrameError as error:
+            self.reason = f"protocol error: {error}"
+            log.warning("worker %s: %s", self._address, error)
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.reason = self.reason or (str(exc) if exc else "closed by the worker")
+        lost = ConnectionLost(f"worker {self._address} went away: {self.reason}")
+        pending, self.pending = self.pending, {}
+        for future, _ in pending.values():
+            if not future.done():
+                future.set_exception(ConnectionLost(lost.message))
+        for pong in self.pings.values():
+            if not pong.done():
+                pong.set_exception(lost)
+        if not self.hello.done():
+            self.hello.set_exception(ConnectionRefusedError(lost.message))
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def forget(self, id_: int) -> None:
+        """Nobody waits for *id_* any more: say so to the worker."""
+        if self.pending.pop(id_, None) is not None and not self.transport.is_closing():
+            self.transport.write(frame(Kind.CANCEL, id_))
+
+    def _take(self, received: Frame) -> None:
+        kind = received.kind
+        if kind is Kind.RESULT:
+            self._result(received)
+        elif kind is Kind.ERROR:
+            self._error(received)
+        elif kind is Kind.PONG:
+            pong = self.pings.get(received.id)
+            if pong is not None and not pong.done():
+                pong.set_result(read_head(received.head, PongHead))
+        elif kind is Kind.HELLO:
+            if self.hello.done():
+                raise FrameError("a second hello")
+            self.hello.set_result(read_head(received.head, Hello))
+        elif kind is Kind.DRAIN:
+            self._upcall.drains()
+        else:
+            raise FrameError(f"a worker does not send {kind.name}")
+
+    def _result(self, received: Frame) -> None:
+        head = read_head(received.head, ResultHead)
+        entry = self.pending.pop(received.id, None)
+        if entry is None:
+            return  # cancelled while the answer was on its way
+        future, request = entry
+        try:
+            outputs = read_tensors(head.outputs, received.body)
+        except FrameError as error:
+            future.set_exception(BadAnswer(f"worker {self._address}: {error}"))
+            raise
+        trace = request.trace
+        trace.infer = head.compute / 1e6
+        trace.queue += head.queue / 1e6
+        trace.batch_rows = head.rows
+        future.set_result(InferResponse(outputs))
+
+    def _error(self, received: Frame) -> None:
+        head = read_head(received.head, ErrorHead)
+        entry = self.pending.pop(received.id, None)
+        if entry is None:
+            return
+        known = _WORKER_ERRORS.get(head.code, UpstreamError)
+        entry[0].set_exception(known(head.message))

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transport: the seam between an endpoint and whatever answers behind its address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gateway.wire.message import InferRequest, InferResponse
+    from gateway.wire.model import ModelInfo
+
+
+class Upcall(Protocol):
+    """What a transport tells its endpoint; every call comes on the event loop."""
+
+    def came_up(self, info: ModelInfo, instance: str) -> None:
+        """The peer is connected and serves *info*; *instance* names its life."""
+        ...
+
+    def went_down(self, reason: str) -> None:
+        """The peer can no longer be reached; what it had has been failed already."""
+        ...
+
+    def drains(self) -> None:
+        """The peer finishes what it has and takes no more."""
+        ...
+
+
+class Transport(Protocol):
+    """One peer, reached over one or more connections; many requests may be in flight."""
+
+    def send(self, request: InferRequest) -> asyncio.Future[InferResponse]:
+        """Put *request* on its way and return at once.
+
+        The future fails with ConnectFailed where nothing was sent, ConnectionLost where the peer
+        went away with it, BadAnswer for an answer that does not fit, or the peer's own error.
+        Cancelling the future tells the peer that nobody waits.
+        """
+        ...
+
+    async def probe(self) -> float:
+        """One inference that the peer makes up itself; returns its round trip in seconds."""
+        ...
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled."""
+        ...

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames: what a gateway and a worker say to each other over one stream connection.
+
+    20-byte prefix  magic u8, kind u8, reserved u16, id u32, head bytes u32, body bytes u64
+    head            MessagePack, one struct per kind
+    body            the tensors' buffers in the head's order, each padded to 8 bytes
+
+All integers are little-endian. Many requests may be in flight on a connection; *id* pairs an
+answer with its question. A tensor's buffer is never copied to be framed.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
+
+from gateway.errors import FrameError
+from gateway.wire.model import ModelInfo
+from gateway.wire.tensor import ITEM_SIZE, Buffer, Tensor
+
+MAGIC: Final = 0x1F
+PREFIX: Final = struct.Struct("<BBHIIQ")
+PREFIX_SIZE: Final = PREFIX.size
+MAX_HEAD: Final = 1 << 20
+# The largest body a peer may announce, so that a damaged length cannot make us reserve the memory.
+MAX_BODY: Final = 1 << 30
+STAGE_SIZE: Final = 1 << 18
+_PAD: Final = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
+
+
+class Kind(IntEnum):
+    """What a frame says."""
+
+    HELLO = 1  # worker, first on every connection: Hello
+    INFER = 2  # gateway: InferHead, input tensors
+    RESULT = 3  # worker: ResultHead, output tensors
+    ERROR = 4  # worker: ErrorHead
+    CANCEL = 5  # gateway: nobody waits for *id* any more; no head
+    PING = 6  # gateway: are you able to compute? no head
+    PONG = 7  # worker, after a real inference of the warm-up input: PongHead
+    DRAIN = 8  # worker: it finishes what it has and takes no more; no head
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True):
+    """*instance* names this life of the worker, so that a reused address is noticed."""
+
+    instance: str
+    pid: int
+    model: ModelInfo
+
+
+class TensorHead(msgspec.Struct, frozen=True, array_like=True):
+    """A tensor without its buffer of *size* bytes."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    size: int
+
+
+class InferHead(msgspec.Struct, frozen=True, array_like=True):
+    """*outputs* empty means all. *budget*: microseconds until nobody waits any more, 0 for ever."""
+
+    inputs: list[TensorHead]
+    outputs: list[str] = []
+    budget: int = 0
+
+
+class ResultHead(msgspec.Struct, frozen=True, array_like=True):
+    """Times in microseconds: *queue* from arrival to start, *compute* the run itself.
+
+    *pending*: requests that the worker still holds. *rows*: rows of the run.
+    """
+
+    outputs: list[TensorHead]
+    queue: int
+    compute: int
+    pending: int = 0
+    rows: int = 0
+
+
+class ErrorHead(msgspec.Struct, frozen=True, array_like=True):
+    """*code* is that of a GatewayError: ``invalid_request`` blames the input, all else the worker."""
+
+    code: str
+    message: str
+
+
+class PongHead(msgspec.Struct, frozen=True, array_like=True):
+    """*pending*: requests that the worker holds. *compute*: microseconds of the probe's run."""
+
+    pending: int
+    compute: int
+
+
+Head: TypeAlias = Hello | InferHead | ResultHead | ErrorHead | PongHead
+H = TypeVar("H", Hello, InferHead, ResultHead, ErrorHead, PongHead)
+
+_encode = msgspec.msgpack.Encoder().encode
+_DECODERS: Final[dict[type[Head], msgspec.msgpack.Decoder[Any]]] = {
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (Hello, InferHead, ResultHead, ErrorHead, PongHead)
+}
+
+
+def frame(kind: Kind, id: int, head: Head | None = None) -> bytes:  # noqa: A002 - as in the prefix
+    """A frame without a body."""
+    encoded = b"" if head is None else _encode(head)
+    return PREFIX.pack(MAGIC, kind, 0, id, len(encoded), 0) + encoded
+
+
+def heads_of(tensors: tuple[Tensor, ...]) -> list[TensorHead]:
+    """The heads that announce *tensors*."""
+    return [TensorHead(t.name, t.datatype, t.shape, t.nbytes) for t in tensors]
+
+
+def tensor_frame(
+    kind: Kind,
+    id: int,  # noqa: A002 - as in the prefix
+    head: InferHead | ResultHead,
+    tensors: tuple[Tensor, ...],
+) -> list[Buffer]:
+    """A frame with *tensors*, as buffers to be written one after the other."""
+    encoded = _encode(head)
+    buffers: list[Buffer] = [b""]
+    total = 0
+    for tensor in tensors:
+        size = tensor.nbytes
+        buffers.append(tensor.data)
+        total += size
+        if size % 8:
+            pad = _PAD[size % 8]
+            buffers.append(pad)
+            total += len(pad)
+    buffers[0] = PREFIX.pack(MAGIC, kind, 0, id, len(encoded), total) + encoded
+    return buffers
+
+
+def read_head(raw: bytes, kind: type[H]) -> H:
+    """The head of a frame; raises FrameError if it is not a *kind*."""
+    try:
+        head: H = _DECODERS[kind].decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise FrameError(f"{kind.__name__}: {error}") from error
+    return head
+
+
+def read_tensors(heads: list[TensorHead], body: memoryview) -> tuple[Tensor, ...]:
+    """The tensors of a body, as slices of it.
+
+    Raises FrameError where sizes do not add up or contradict datatype and shape.
+    """
+    tensors = []
+    offset = 0
+    for head in heads:
+        end = offset + head.size
+        if end > len(body) or head.size < 0:
+            raise FrameError(f"tensor '{head.name}' ends at byte {end} of {len(body)}")
+        width = ITEM_SIZE.get(head.datatype)
+        if width is None:
+            raise FrameError(f"tensor '{head.name}': unknown datatype '{head.datatype}'")
+        if width:
+            expected = width
+            for dimension in head.shape:
+                expected *= dimension
+            if expected != head.size or min(head.shape, default=0) < 0:
+                raise FrameError(
+                    f"tensor '{head.name}': {head.datatype}{list(head.shape)} "
+                    f"takes {expected} bytes, not {head.size}"
+                )
+        tensors.append(Tensor(head.name, head.datatype, head.shape, body[offset:end]))
+        offset = end + (-head.size % 8)
+    if offset != len(body):
+        raise FrameError(f"{len(body) - offset} bytes behind the last tensor")
+    return tuple(tensors)
+
+
+class Frame:
+    """One received frame; *head* is still encoded, *body* a view that stays valid."""
+
+    __slots__ = ("body", "head", "id", "kind")
+
+    def __init__(self, kind: Kind, id: int, head: bytes, body: memoryview) -> None:  # noqa: A002
+        self.kind = kind
+        self.id = id
+        self.head = head
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<Frame {self.kind.name} id={self.id} head={len(self.head)} body={len(self.body)}>"
+
+
+_NO_BODY: Final = memoryview(b"")
+
+
+class FrameReader:
+    """Frames out of a byte stream, with the interface of `asyncio.BufferedProtocol`.
+
+    Small frames are gathered in one reused stage; a frame that does not fit gets a buffer of its
+    own size, into which the socket reads at once, so that a large tensor is never copied.
+    """
+
+    __slots__ = ("_end", "_large", "_large_end", "_large_view", "_max_body", "_stage", "_stage_view")
+
+    def __init__(self, *, max_body: int = MAX_BODY) -> None:
+        self._max_body = max_body
+        self._stage = bytearray(STAGE_SIZE)
+        self._stage_view = memoryview(self._stage)
+        self._end = 0
+        self._large: bytearray | None = None
+        self._large_view = _NO_BODY
+        self._large_end = 0
+
+    def __repr__(self) -> str:
+        return f"<FrameReader staged={self._end} large={self._large_end}/{len(self._large_view)}>"
+
+    def get_buffer(self, sizehint: int = -1) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Where the next bytes of the stream belong."""
+        if self._large is not None:
+            return self._large_view[self._large_end :]
+        return self._stage_view[self._end :]
+
+    def buffer_updated(self, nbytes: int) -> list[Frame]:
+        """Take note of *nbytes* new bytes; returns the frames that they complete.
+
+        Raises FrameError for bytes that are not a frame; the reader is of no use afterwards.
+        """
+        if self._large is not None:
+            self._large_end += nbytes
+            if self._large_end < len(self._large):
+                return []
+            complete = self._parse(self._large_view, 0)
+            self._large, self._large_view = None, _NO_BODY
+            return [complete] if complete is not None else []
+        self._end += nbytes
+        return self._drain_stage()
+
+    def _drain_stage(self) -> list[Frame]:
+        frames: list[Frame] = []
+        # One copy of all that arrived, so that the stage can be reused while bodies are in use.
+        data = memoryview(bytes(self._stage_view[: self._end]))
+        offset, end = 0, self._end
+        while end - offset >= PREFIX_SIZE:
+            total = self._announced(data, offset)
+            if end - offset < total:
+                if total > STAGE_SIZE:
+                    self._start_large(data[offset:], total)
+                    self._end = 0
+                    return frames
+                break
+            complete = self._parse(data[: offset + total], offset)
+            if complete is not None:
+                frames.append(complete)
+            offset += total
+        rest = end - offset
+        if offset and rest:
+            self._stage_view[:rest] = data[offset:]
+        self._end = rest
+        return frames
+
+    def _start_large(self, begun: memoryview, total: int) -> None:
+        self._large = bytearray(total)
+        self._large_view = memoryview(self._large)
+        self._large_view[: len(begun)] = begun
+        self._large_end = len(begun)
+
+    def _announced(self, data: memoryview, offset: int) -> int:
+        """Size of the frame at *offset*, prefix included."""
+        magic, kind, reserved, _, head, body = PREFIX.unpack_from(data, offset)
+        if magic != MAGIC or reserved or not 1 <= kind <= len(Kind):
+            raise FrameError(f"not a frame: magic {magic}, kind {kind}, reserved {reserved}")
+        if head > MAX_HEAD or body > self._max_body:
+            raise FrameError(f"a frame of {head} + {body} bytes is over the limit")
+        size: int = PREFIX_SIZE + head + body
+        return size
+
+    def _parse(self, data: memoryview, offset: int) -> Frame | None:
+        _, kind, _, id_, head, body = PREFIX.unpack_from(data, offset)
+        start = offset + PREFIX_SIZE
+        middle = start + head
+        return Frame(Kind(kind), id_, bytes(data[start:middle]), data[middle : middle + body])

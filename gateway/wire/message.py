@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""InferRequest and InferResponse: what every stage takes and gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from gateway.wire.tensor import Tensor
+
+NEVER: Final = float("inf")
+
+
+class RequestedOutput:
+    """An output that the client asked for by name.
+
+    *classification*: return the highest N classes as text; 0 returns the tensor.
+    *binary*: in the answer as bytes, as JSON, or (None) as the request says for all.
+    """
+
+    __slots__ = ("binary", "classification", "name")
+
+    def __init__(self, name: str, *, classification: int = 0, binary: bool | None = None) -> None:
+        self.name = name
+        self.classification = classification
+        self.binary = binary
+
+    def __repr__(self) -> str:
+        return f"<RequestedOutput {self.name} classification={self.classification}>"
+
+
+class Trace:
+    """What the stages note about one request on its way; times are seconds.
+
+    *cache* is the text of ``Cache-Status`` behind the cache's name, "" without a cache.
+    """
+
+    __slots__ = ("attempts", "batch_rows", "cache", "digest", "endpoint", "infer", "lookup",
+                 "preprocess", "queue", "upstream")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.queue = 0.0
+        self.preprocess = 0.0
+        self.lookup = 0.0
+        self.upstream = 0.0
+        self.infer = 0.0
+        self.cache = ""
+        self.endpoint = ""
+        self.digest = ""
+        self.attempts = 0
+        self.batch_rows = 0
+
+
+class CacheRules:
+    """The ``Cache-Control`` directives of a request that the cache obeys."""
+
+    __slots__ = ("max_age", "no_cache", "no_store", "only_if_cached")
+
+    def __init__(
+        self,
+        *,
+        no_cache: bool = False,
+        no_store: bool = False,
+        only_if_cached: bool = False,
+        max_age: float | None = None,
+    ) -> None:
+        self.no_cache = no_cache
+        self.no_store = no_store
+        self.only_if_cached = only_if_cached
+        self.max_age = max_age
+
+
+NO_RULES: Final = CacheRules()
+
+
+class InferRequest:
+    """One inference: *inputs* for a model, whatever protocol they came by.
+
+    *outputs* is empty where all are wanted. *parameters* are those that reach the model or change
+    its answer, never the transport's own. *deadline* is an instant of `time.perf_counter`.
+    *key* is the cache's digest of the question once it is known. *members* is the number of
+    clients' requests that a batch merged into this one; *avoid* names the endpoints that failed it,
+    *kills* counts those that died while they had it. *inputs*, *outputs* and *parameters* are never
+    changed in place.
+    """
+
+    __slots__ = ("avoid", "deadline", "id", "inputs", "key", "kills", "members", "model", "outputs",
+                 "parameters", "priority", "rules", "trace")  # fmt: skip
+
+    def __init__(
+        self,
+        model: str,
+        inputs: tuple[Tensor, ...],
+        *,
+        id: str = "",  # noqa: A002 - the protocol's own name for it
+        outputs: tuple[RequestedOutput, ...] = (),
+        parameters: dict[str, Any] | None = None,
+        deadline: float = NEVER,
+        priority: int = 0,
+        trace: Trace | None = None,
+        rules: CacheRules = NO_RULES,
+        key: bytes | None = None,
+    ) -> None:
+        self.model = model
+        self.inputs = inputs
+        self.id = id
+        self.outputs = outputs
+        self.parameters = parameters
+        self.deadline = deadline
+        self.priority = priority
+        self.trace = trace if trace is not None else Trace()
+        self.rules = rules
+        self.key = key
+        self.avoid: tuple[str, ...] = ()
+        self.kills = 0
+        self.members = 1
+
+    def __repr__(self) -> str:
+        return f"<InferRequest {self.model} id={self.id!r} {list(self.inputs)}>"
+
+    @property
+    def rows(self) -> int:
+        """The first dimension of the first input, 1 without one."""
+        return self.inputs[0].rows if self.inputs else 1
+
+
+class InferResponse:
+    """The outputs of a model; *encoded* keeps bodies that a codec made of it, by codec and form.
+
+    A response may answer many requests (cache, merged fills), so nothing in it names one.
+    """
+
+    __slots__ = ("encoded", "outputs", "parameters", "version")
+
+    def __init__(
+        self,
+        outputs: tuple[Tensor, ...],
+        *,
+        version: str = "",
+        parameters: dict[str, Any] | None = None,
+    ) -> None:
+        self.outputs = outputs
+        self.version = version
+        self.parameters = parameters
+        self.encoded: dict[Any, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<InferResponse version={self.version!r} {list(self.outputs)}>"
+
+
+class Service(Protocol):
+    """The one shape of everything between codec and transport."""
+
+    async def __call__(self, request: InferRequest, /) -> InferResponse:
+        """Answer *request* or raise a GatewayError."""
+        ...
