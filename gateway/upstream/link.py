@@ -101,6 +101,12 @@ class Link:
             wire.pings.pop(id_, None)
         return perf_counter() - started
 
+    def drop(self, reason: str) -> None:
+        """Give the connection up; `run` makes a new one."""
+        if self._wire is not None:
+            self._wire.reason = reason
+            self._wire.transport.abort()
+
     async def run(self) -> None:
         """Connect, and connect again whenever the connection ends, until cancelled."""
         pause = RECONNECT_FIRST
@@ -153,7 +159,7 @@ class _Wire(asyncio.BufferedProtocol):
         self._address = address
         self._upcall = upcall
         self._reader = FrameReader()
-        self.get_buffer = self._reader.get_buffer  # type: ignore[method-assign,assignment]
+        self.get_buffer = self._reader.get_buffer  # type: ignore[method-assign]
         self.pending: dict[int, tuple[asyncio.Future[InferResponse], InferRequest]] = {}
         self.pings: dict[int, asyncio.Future[PongHead]] = {}
         self.hello: asyncio.Future[Hello] = loop.create_future()

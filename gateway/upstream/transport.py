@@ -44,6 +44,10 @@ class Transport(Protocol):
         """One inference that the peer makes up itself; returns its round trip in seconds."""
         ...
 
+    def drop(self, reason: str) -> None:
+        """Give the connection up: what is in flight fails with ConnectionLost."""
+        ...
+
     async def run(self) -> None:
         """Keep the connection up until cancelled."""
         ...

@@ -50,6 +50,15 @@ class Trace:
         self.attempts = 0
         self.batch_rows = 0
 
+    def copy_attempt(self, other: Trace) -> None:
+        """Take over what *other*, the trace of a merged request, learned behind the queue."""
+        self.queue += other.queue
+        self.upstream = other.upstream
+        self.infer = other.infer
+        self.endpoint = other.endpoint
+        self.attempts += other.attempts
+        self.batch_rows = other.batch_rows
+
 
 class CacheRules:
     """The ``Cache-Control`` directives of a request that the cache obeys."""

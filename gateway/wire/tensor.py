@@ -67,6 +67,12 @@ class Tensor:
         """The first dimension, 1 for a scalar."""
         return self.shape[0] if self.shape else 1
 
+    def owned(self) -> Tensor:
+        """This tensor with a buffer of its own, so that it does not keep a larger one alive."""
+        if isinstance(self.data, bytes):
+            return self
+        return Tensor(self.name, self.datatype, self.shape, bytes(self.data))
+
     def array(self) -> Array:
         """A read-only numpy view of *shape*; BYTES becomes an object array of `bytes`."""
         if self.datatype == "BYTES":

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fast lane: where connections of the data port start.
+
+It takes plain inference requests only: HTTP/1.1, one Content-Length, nothing that needs a second
+thought. At the first request that is anything else it hands the connection, with all bytes that
+it has not used, to the aiohttp server's protocol, for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway.drive import Drive, drive
+from gateway.edge.head import MAX_HEAD, Head, Heads
+from gateway.edge.ids import new_id
+from gateway.edge.respond import render
+from gateway.exchange import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.exchange import Answer, ExchangeService
+    from gateway.wire.tensor import Buffer
+
+# A body above this is read straight into a buffer of its size, and copied never.
+_LARGE: Final = 64 << 10
+# Bytes of later requests that a connection may send before the one in progress is answered.
+_MAX_AHEAD: Final = 256 << 10
+_SWEEP: Final = 1.0
+
+
+class Lane:
+    """What the connections of one listener share; call it for the protocol of a new one.
+
+    *header_timeout* and *body_timeout* (seconds) bound the time to receive either, *idle_timeout*
+    the time between requests; all are checked once a second. *max_connections* bounds the lane.
+    """
+
+    def __init__(
+        self,
+        service: ExchangeService,
+        *,
+        fallback: Callable[[], asyncio.Protocol],
+        max_body: int = 64 << 20,
+        header_timeout: float = 10.0,
+        body_timeout: float = 30.0,
+        idle_timeout: float = 60.0,
+        max_connections: int = 65536,
+    ) -> None:
+        self.service = service
+        self.fallback = fallback
+        self.heads = Heads(max_body=max_body)
+        self.connections: set[FastLane] = set()
+        self.draining = False
+        self.max_connections = max_connections
+        self._header_timeout = header_timeout
+        self._body_timeout = body_timeout
+        self._idle_timeout = idle_timeout
+
+    def __repr__(self) -> str:
+        busy = sum(connection.busy for connection in self.connections)
+        return f"<Lane {len(self.connections)} connections, {busy} busy>"
+
+    def __call__(self) -> FastLane:
+        """The protocol of a new connection."""
+        return FastLane(self)
+
+    async def sweep(self) -> None:
+        """Close connections that keep us waiting, until cancelled."""
+        while True:
+            await asyncio.sleep(_SWEEP)
+            now = perf_counter()
+            for connection in list(self.connections):
+                patience = {
+                    "idle": self._idle_timeout,
+                    "head": self._header_timeout,
+                    "body": self._body_timeout,
+                }.get(connection.awaits)
+                if patience is not None and now - connection.since > patience:
+                    connection.give_up()
+
+    def drain(self) -> None:
+        """Close idle connections now, and every other one behind its answer."""
+        self.draining = True
+        for connection in list(self.connections):
+            if connection.awaits == "idle":
+                connection.give_up()
+
+
+class FastLane(asyncio.Protocol):
+    """One connection; requests are answered one after the other, in order."""
+
+    __slots__ = ("_answered_now", "_body", "_buffer", "_drive", "_eof", "_exchange", "_head",
+                 "_lane", "_paused", "_service", "_transport", "awaits", "busy", "since")  # fmt: skip
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._service = lane.service
+        self._transport: asyncio.Transport
+        self._buffer = b""
+        self._head: Head | None = None
+        self._body: _Body | None = None
+        self._exchange: Exchange | None = None
+        self._drive: Drive[Answer] | None = None
+        self._paused = False
+        self._eof = False
+        self.busy = False
+        self.awaits = "head"
+        self.since = perf_counter()
+
+    def __repr__(self) -> str:
+        return f"<FastLane awaits={self.awaits} busy={self.busy} buffered={len(self._buffer)}>"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
+        self._transport = cast("asyncio.Transport", transport)
+        lane = self._lane
+        if len(lane.connections) >= lane.max_connections:
+            self._transport.abort()
+            return
+        lane.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The client is gone: what is done for it has no reader any more."""
+        self._lane.connections.discard(self)
+        if self._drive is not None:
+            self._drive.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the current request, or of one after it."""
+        if self._buffer:
+            data = self._buffer + data
+        if self.busy or self._paused:
+            self._buffer = data
+            if len(data) > _MAX_AHEAD:
+                self._transport.pause_reading()
+            return
+        self._consume(data)
+
+    def _consume(self, data: bytes) -> None:
+        """Answer the requests in *data* as long as their answers need no waiting."""
+        while data:
+            head = self._head
+            if head is None:
+                end = data.find(b"\r\n\r\n") + 4
+                if end == 3:
+                    if len(data) > MAX_HEAD or not data.startswith(b"POST /"[: len(data)]):
+                        self._hand_over(data)
+                    else:
+                        self._await_more(data, "head")
+                    return
+                head = self._lane.heads.read(data[:end]) if end <= MAX_HEAD else None
+                if head is None:
+                    self._hand_over(data)
+                    return
+                if len(data) == end + head.length:
+                    self._begin(head, data[end:])
+                    data = b""
+                    break
+                data = data[end:]
+                self._head = head
+            if len(data) < head.length:
+                if head.length > _LARGE:
+                    self._read_large(head, data)
+                else:
+                    self._await_more(data, "body")
+                return
+            self._head = None
+            body, data = data[: head.length], data[head.length :]
+            self._begin(head, body)
+            if self.busy or self._paused or self._transport.is_closing():
+                break
+        self._buffer = data
+        if not self.busy and not data:
+            self.awaits = "idle"
+
+    def _await_more(self, data: bytes, what: str) -> None:
+        self._buffer = data
+        if self.awaits != what:
+            self.awaits, self.since = what, perf_counter()
+
+    def _read_large(self, head: Head, begun: bytes) -> None:
+        self.awaits, self.since = "body", perf_counter()
+        self._buffer = b""
+        self._body = _Body(self, head, begun)
+        self._transport.set_protocol(self._body)
+
+    def large_received(self, head: Head, body: Buffer) -> None:
+        """`_Body` is complete."""
+        self._transport.set_protocol(self)
+        self._body = None
+        self._head = None
+        self._begin(head, body)
+
+    def _hand_over(self, data: bytes) -> None:
+        """Make the aiohttp server's protocol the owner of the connection."""
+        self._lane.connections.discard(self)
+        self._buffer = b""
+        other = self._lane.fallback()
+        transport = self._transport
+        transport.set_protocol(other)
+        other.connection_made(transport)
+        other.data_received(data)
+        if self._eof:
+            other.eof_received()
+
+    def _begin(self, head: Head, body: Buffer) -> None:
+        route = head.route
+        self.busy = True
+        self.awaits = "answer"
+        self._exchange = exchange = Exchange(
+            route.codec,
+            route.model,
+            route.version,
+            target=head.target,
+            headers=head.headers,
+            body=body,
+            request_id=head.request_id or new_id(),
+        )
+        exchange.rules = head.rules
+        self._answered_now = head
+        driven: Drive[Answer] = drive(self._answer(exchange), self._done)
+        if self.busy:
+            self._drive = driven
+
+    async def _answer(self, exchange: Exchange) -> Answer:
+        return await self._service(exchange)
+
+    def _done(self, answer: Answer | None, error: BaseException | None) -> None:
+        """The answer is there: write it, and go on with what has arrived meanwhile."""
+        exchange, head = self._exchange, self._answered_now
+        transport = self._transport
+        later = self._drive is not None
+        self._drive = self._exchange = None
+        self.busy = False
+        if answer is None or exchange is None:
+            # Cancelled, because the client is gone; Rescue lets nothing else through.
+            transport.abort()
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                raise error
+            return
+        keep = head.keep_alive and not self._lane.draining and not self._eof
+        transport.write(render(exchange, answer, keep_alive=keep))
+        if not keep:
+            transport.close()
+            return
+        self.awaits, self.since = "idle", exchange.arrived
+        if later and not self._paused:
+            self._resume()
+
+    def _resume(self) -> None:
+        data, self._buffer = self._buffer, b""
+        if data:
+            self._transport.resume_reading()
+            self._consume(data)
+
+    def pause_writing(self) -> None:
+        """The client does not read: no further request is taken until it does."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._paused = False
+        if not self.busy:
+            self._resume()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read the answer to what it sent."""
+        self._eof = True
+        return self.busy
+
+    def give_up(self) -> None:
+        """Close the connection without a word: nothing is in progress on it."""
+        self._lane.connections.discard(self)
+        self._transport.close()
+
+    def body_lost(self, exc: Exception | None) -> None:
+        """The connection ended while `_Body` had it."""
+        self.connection_lost(exc)
+
+
+class _Body(asyncio.BufferedProtocol):
+    """Receives the rest of a large body in place, then gives the connection back."""
+
+    def __init__(self, lane: FastLane, head: Head, begun: bytes) -> None:
+        self._lane = lane
+        self._head = head
+        self._data = bytearray(head.length)
+        self._data[: len(begun)] = begun
+        self._view = memoryview(self._data)
+        self._end = len(begun)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        return self._view[self._end :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._end += nbytes
+        if self._end == len(self._data):
+            self._lane.large_received(self._head, self._view)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lane.body_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._lane.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._lane.resume_writing()
+
+

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Infer: the bridge from an exchange to the stack of its model, and back."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gateway.errors import ModelNotFound, NoReadyEndpoint
+from gateway.wire.message import InferRequest, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Executor
+
+    from gateway.exchange import Answer, Exchange
+    from gateway.wire.message import Service
+    from gateway.wire.model import ModelInfo
+
+# Bytes of JSON that take about a millisecond to decode; more of them would hold up the loop.
+OFF_LOOP: Final = 256 << 10
+# What a remembered request weighs besides its body and its tensors.
+_OVERHEAD: Final = 600
+
+
+class Served(Protocol):
+    """A model as the bridge sees it."""
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """What clients see of it; None until a worker has said what it serves."""
+        ...
+
+    @property
+    def service(self) -> Service:
+        """The model's stack."""
+        ...
+
+    @property
+    def questions(self) -> Questions | None:
+        """The raw-body shortcut, where the model is cached."""
+        ...
+
+
+class Memory(Protocol):
+    """A bounded store of decoded requests."""
+
+    def get(self, key: bytes) -> InferRequest | None:
+        """The request under *key*."""
+        ...
+
+    def put(self, key: bytes, value: InferRequest, size: int) -> None:
+        """Keep *value*, which takes *size* bytes."""
+        ...
+
+
+class Questions:
+    """Decoded requests by the digest of path, framing headers and raw body.
+
+    An exact repeat is not decoded again, and brings the cache's key with it; every stage of the
+    model still sees the request.
+    """
+
+    def __init__(self, memory: Memory, *, secret: bytes) -> None:
+        self._memory = memory
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return f"<Questions {self._memory!r}>"
+
+    def key(self, exchange: Exchange, info: ModelInfo) -> bytes:
+        """The digest of what decides how *exchange* is decoded."""
+        headers = exchange.headers
+        told = (
+            f"{exchange.codec.protocol}\0{exchange.target}\0{info.digest}\0"
+            f"{headers.get('inference-header-content-length', '')}\0"
+        )
+        digest = blake2b(told.encode(), key=self._secret, digest_size=16)
+        digest.update(exchange.body)
+        return digest.digest()
+
+    def recall(self, key: bytes, exchange: Exchange) -> InferRequest | None:
+        """The request as it was decoded before, with the deadline and trace of *exchange*."""
+        known = self._memory.get(key)
+        if known is None:
+            return None
+        if known.id:
+            exchange.inference_id = known.id
+        return InferRequest(
+            known.model,
+            known.inputs,
+            id=known.id,
+            outputs=known.outputs,
+            parameters=known.parameters,
+            priority=known.priority,
+            deadline=exchange.deadline,
+            trace=exchange.trace,
+            rules=exchange.rules,
+            key=known.key,
+        )
+
+    def remember(self, key: bytes, exchange: Exchange, request: InferRequest) -> None:
+        """Keep *request* if the cache gave it a key, and if no body parameter set its deadline."""
+        if request.key is None or request.deadline != exchange.deadline:
+            return
+        # The trace belongs to one exchange, and a body must not be pinned by a slice of it.
+        inputs = tuple(tensor.owned() for tensor in request.inputs)
+        kept = InferRequest(
+            request.model,
+            inputs,
+            id=request.id,
+            outputs=request.outputs,
+            parameters=request.parameters,
+            priority=request.priority,
+            trace=_NO_TRACE,
+            key=request.key,
+        )
+        self._memory.put(key, kept, _OVERHEAD + sum(tensor.nbytes for tensor in inputs))
+
+
+_NO_TRACE: Final = Trace()
+
+
+class Infer:
+    """Decodes an exchange for its model, has the model's stack answer it, encodes the answer."""
+
+    def __init__(
+        self, models: Mapping[str, Served], *, executor: Executor | None = None
+    ) -> None:
+        self._models = models
+        self._executor = executor
+
+    def __repr__(self) -> str:
+        return f"<Infer {', '.join(self._models)}>"
+
+    async def __call__(self, exchange: Exchange) -> Answer:
+        """Answer *exchange*; raises ModelNotFound, InvalidRequest, or what the stack raises."""
+        model = self._models.get(exchange.model)
+        if model is None:
+            known = ", ".join(sorted(self._models))
+            raise ModelNotFound(f"unknown model '{exchange.model}'; this server has: {known}")
+        info = model.info
+        if info is None:
+            raise NoReadyEndpoint(f"model '{exchange.model}' is not loaded by any worker yet")
+        if exchange.version and exchange.version != info.version:
+            raise ModelNotFound(
+                f"model '{info.name}' has no version {exchange.version}; it has {info.version}"
+            )
+        codec = exchange.codec
+        exchange.trace.digest = info.digest
+        questions = model.questions
+        request = key = None
+        if questions is not None and not exchange.rules.no_store:
+            key = questions.key(exchange, info)
+            request = questions.recall(key, exchange)
+        if request is None:
+            if len(exchange.body) > OFF_LOOP and _is_text(exchange):
+                loop = asyncio.get_running_loop()
+                request = await loop.run_in_executor(self._executor, codec.decode, exchange, info)
+            else:
+                request = codec.decode(exchange, info)
+        else:
+            key = None
+        response = await model.service(request)
+        if key is not None and questions is not None:
+            questions.remember(key, exchange, request)
+        if not response.version:
+            response.version = info.version
+        if sum([len(output.data) for output in response.outputs]) > OFF_LOOP:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._executor, codec.encode, exchange, request, response, info
+            )
+        return codec.encode(exchange, request, response, info)
+
+
+def _is_text(exchange: Exchange) -> bool:
+    """Whether decoding means parsing: tensors in binary are only sliced."""
+    return "inference-header-content-length" not in exchange.headers

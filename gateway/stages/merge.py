@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Merge and split: many requests as one, and its answer as many; pure functions."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from gateway.errors import BadAnswer
+from gateway.wire.message import InferRequest, InferResponse
+from gateway.wire.tensor import ITEM_SIZE, Buffer, Tensor, element_ends
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Class: TypeAlias = tuple[Any, ...]
+
+
+def compatibility(request: InferRequest) -> Class | None:
+    """What requests must have in common to share a batch; None for one that must go alone.
+
+    Datatype and trailing shape of every input, the requested outputs, and the parameters. Inputs
+    without a row dimension, or that disagree on their number of rows, cannot be merged.
+    """
+    parameters = request.parameters
+    if parameters and "sequence_id" in parameters:
+        return None
+    inputs = request.inputs
+    if len(inputs) == 1:
+        tensor = inputs[0]
+        if not tensor.shape:
+            return None
+        shape: Any = (tensor.name, tensor.datatype, tensor.shape[1:])
+    else:
+        rows = {tensor.shape[0] if tensor.shape else -1 for tensor in inputs}
+        if len(rows) != 1 or -1 in rows:
+            return None
+        shape = tuple(sorted((t.name, t.datatype, t.shape[1:]) for t in inputs))
+    if not request.outputs and not parameters:
+        return (shape,)
+    outputs = tuple(sorted({output.name for output in request.outputs}))
+    rest = tuple(sorted((k, type(v).__name__, v) for k, v in (parameters or {}).items()))
+    return (shape, outputs, rest)
+
+
+def merge(requests: Sequence[InferRequest]) -> InferRequest:
+    """One request with the rows of all *requests*, in order; they must be compatible.
+
+    Its deadline is the latest among them: each member's own is watched by `Batch`.
+    """
+    first = requests[0]
+    if len(first.inputs) == 1:
+        inputs: tuple[Tensor, ...] = (_concatenate([r.inputs[0] for r in requests]),)
+    else:
+        by_name = [{t.name: t for t in r.inputs} for r in requests]
+        inputs = tuple(_concatenate([named[t.name] for named in by_name]) for t in first.inputs)
+    merged = InferRequest(
+        first.model,
+        inputs,
+        outputs=first.outputs,
+        parameters=first.parameters,
+        deadline=max([r.deadline for r in requests]),
+    )
+    merged.members = len(requests)
+    return merged
+
+
+def _concatenate(tensors: list[Tensor]) -> Tensor:
+    first = tensors[0]
+    rows = sum([t.shape[0] for t in tensors])
+    data = b"".join([t.data for t in tensors])
+    return Tensor(first.name, first.datatype, (rows, *first.shape[1:]), data)
+
+
+def split(response: InferResponse, rows: Sequence[int]) -> list[InferResponse]:
+    """The rows of *response* as one response for each of *rows*, which counts its rows.
+
+    Nothing is copied. Raises BadAnswer unless the first dimension of every output is the sum of
+    *rows*: an answer that does not line up must reach nobody.
+    """
+    total = sum(rows)
+    cut: list[list[Tensor]] = []
+    for tensor in response.outputs:
+        if not tensor.shape or tensor.shape[0] != total:
+            raise BadAnswer(
+                f"output '{tensor.name}' has shape {list(tensor.shape)} for a batch of {total} rows"
+            )
+        cut.append(_rows_of(tensor, rows, total))
+    version = response.version
+    if len(cut) == 1:
+        return [InferResponse((tensor,), version=version) for tensor in cut[0]]
+    return [InferResponse(tensors, version=version) for tensors in zip(*cut, strict=True)]
+
+
+def _rows_of(tensor: Tensor, rows: Sequence[int], total: int) -> list[Tensor]:
+    name, datatype, trailing = tensor.name, tensor.datatype, tensor.shape[1:]
+    data: Buffer = tensor.data
+    if not isinstance(data, memoryview):
+        data = memoryview(data)
+    tensors = []
+    start = row = 0
+    if ITEM_SIZE[datatype]:
+        stride = len(data) // total if total else 0
+        one = (1, *trailing)
+        for count in rows:
+            end = start + count * stride
+            shape = one if count == 1 else (count, *trailing)
+            tensors.append(Tensor(name, datatype, shape, data[start:end]))
+            start = end
+        return tensors
+    ends = [0, *element_ends(data, name)]
+    per_row = (len(ends) - 1) // total if total else 0
+    stops = [0]
+    for count in rows:
+        row += count
+        stops.append(ends[row * per_row])
+    for count, (begin, stop) in zip(rows, pairwise(stops), strict=True):
+        tensors.append(Tensor(name, datatype, (count, *trailing), data[begin:stop]))
+    return tensors

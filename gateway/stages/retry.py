@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Retry: a failed attempt is tried again, on another endpoint, while one budget lasts.
+
+Why a budget and not only a number of attempts: when all endpoints fail, attempts multiply the
+load on exactly those that cannot bear it. The budget bounds retries to a share of the traffic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.errors import (
+    AttemptTimeout,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    PoisonInput,
+    UpstreamError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.telemetry import Telemetry
+    from gateway.wire.message import InferRequest, InferResponse, Service
+
+# A worker that ends takes all its requests with it; one of them may be the cause. After so many
+# deaths a request is believed to be it.
+KILLS_OF_POISON: Final = 2
+_SLOTS: Final = 10
+
+
+class RetryBudget:
+    """A leaky bucket: every request pays in, every retry takes ``1 / share`` of that out.
+
+    Allows retries for *share* of the requests of the last *ttl* seconds and *min_per_second*
+    besides. Source: Finagle's and tower's retry budget (ttl 10 s in 10 slots, 20 %, 10 a second).
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = perf_counter,
+        share: float = 0.2,
+        min_per_second: float = 10.0,
+        ttl: float = 10.0,
+    ) -> None:
+        self._clock = clock
+        self._withdraw = 1 / share if share > 0 else 1.0
+        self._deposit = 1.0 if share > 0 else 0.0
+        self._reserve = min_per_second * ttl * self._withdraw
+        self._slot_time = ttl / _SLOTS
+        self._slots = [0.0] * _SLOTS
+        self._at = 0
+        self._slot_from = clock()
+
+    def __repr__(self) -> str:
+        return f"<RetryBudget {self.balance:.0f} left>"
+
+    @property
+    def balance(self) -> float:
+        """What may be withdrawn now, in deposits."""
+        self._turn()
+        return sum(self._slots) + self._reserve
+
+    def deposit(self) -> None:
+        """A request, not a retry, goes out."""
+        self._turn()
+        self._slots[self._at] += self._deposit
+
+    def withdraw(self) -> bool:
+        """Take a retry out of the budget; False if it is empty."""
+        if self.balance < self._withdraw:
+            return False
+        self._slots[self._at] -= self._withdraw
+        return True
+
+    def _turn(self) -> None:
+        late = self._clock() - self._slot_from
+        if late < self._slot_time:
+            return
+        turns = int(late / self._slot_time)
+        for _ in range(min(turns, _SLOTS)):
+            self._at = (self._at + 1) % _SLOTS
+            self._slots[self._at] = 0.0
+        self._slot_from += turns * self._slot_time
+
+
+class Retry:
+    """Up to *attempts* tries of what is safe to try again; inference has no side effect.
+
+    Back-off is full jitter up to ``base * 2^n`` (seconds, at most *most*), none after a failed
+    connect. A merged request whose worker went away is not sent again as it is: `Batch` sends its
+    members singly, so that a poisonous one is found out. *typical* gives the usual seconds of an
+    attempt; with less than that left there is no point in another.
+    """
+
+    def __init__(
+        self,
+        inner: Service,
+        *,
+        model: str,
+        telemetry: Telemetry,
+        attempts: int = 2,
+        budget: RetryBudget | None = None,
+        base: float = 0.01,
+        most: float = 0.1,
+        rng: Random | None = None,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        self._inner = inner
+        self._model = model
+        self._telemetry = telemetry
+        self._attempts = attempts
+        self._budget = budget or RetryBudget()
+        self._base = base
+        self._most = most
+        self._random = (rng or Random()).random  # noqa: S311 - jitter is no secret
+        self._sleep = sleep
+        self._exhausted = telemetry.retry_budget_exhausted.cell(model)
+        # Held by a request that may have killed a worker: alone in flight it cannot be mistaken.
+        self._suspect = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Retry {self._attempts} attempts, {self._budget!r}>"
+
+    async def __call__(self, request: InferRequest) -> InferResponse:
+        """Answer *request*; raises the last attempt's error, or PoisonInput."""
+        self._budget.deposit()
+        attempt = 1
+        while True:
+            request.trace.attempts += 1
+            try:
+                if request.kills:
+                    async with self._suspect:
+                        return await self._inner(request)
+                return await self._inner(request)
+            except UpstreamError as error:
+                self._judge(request, error)
+                if not error.retryable or request.members > 1 and _blames(error):
+                    raise
+                # Connect failures cost nothing, so one more of them is allowed.
+                allowed = self._attempts + isinstance(error, ConnectFailed)
+                if attempt >= allowed:
+                    raise
+                if perf_counter() >= request.deadline:
+                    raise DeadlineExceeded(f"no time left to try again after: {error}") from error
+                if not self._budget.withdraw():
+                    self._exhausted.value += 1
+                    raise
+                self._telemetry.retries.cell(self._model, error.code).value += 1
+                if not isinstance(error, ConnectFailed | ConnectionLost):
+                    wait = self._random() * min(self._base * 2**attempt, self._most)
+                    await self._sleep(min(wait, max(0.0, request.deadline - perf_counter())))
+                attempt += 1
+
+    @staticmethod
+    def _judge(request: InferRequest, error: UpstreamError) -> None:
+        if not _blames(error):
+            return
+        request.kills += 1
+        if request.kills >= KILLS_OF_POISON and request.members == 1:
+            raise PoisonInput(
+                f"{request.kills} workers went away while they had this request; "
+                "it is not tried on another"
+            ) from error
+
+
+def _blames(error: UpstreamError) -> bool:
+    """Whether the request may be the cause of *error*."""
+    return isinstance(error, ConnectionLost) and not isinstance(error, AttemptTimeout)

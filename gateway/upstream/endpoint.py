@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Endpoint: one address with its state, load and health; it wraps a transport.
+
+From the outside in: breaker (`Ejection`), attempt timeout, load guard, transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from random import Random
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.errors import (
+    AttemptTimeout,
+    DeadlineExceeded,
+    Draining,
+    GatewayError,
+    UpstreamError,
+)
+from gateway.upstream.health import Ejection, Liveness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.upstream.transport import Transport, Upcall
+    from gateway.wire.message import InferRequest, InferResponse
+    from gateway.wire.model import ModelInfo
+
+log = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """The pool, as its endpoints see it."""
+
+    def changed(self, endpoint: Endpoint) -> None:
+        """*endpoint* may be ready now, or may not be any more, or has a free slot."""
+        ...
+
+    def may_eject(self, endpoint: Endpoint) -> bool:
+        """Whether the pool can do without *endpoint*."""
+        ...
+
+    def attempted(self, endpoint: Endpoint, result: str, seconds: float) -> None:
+        """One attempt ended: *result* is ``ok`` or the code of an error."""
+        ...
+
+    def ejected(self, endpoint: Endpoint, reason: str) -> None:
+        """*endpoint* has been ejected."""
+        ...
+
+
+class Endpoint:
+    """One worker address; call it to send it a request.
+
+    *cap* bounds the requests in flight; None takes the worker's parallelism and one more, which
+    hides the way there and back. *attempt_timeout* is in seconds, 0 leaves it to the deadline.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        transport: Callable[[Upcall], Transport],
+        watcher: Watcher,
+        *,
+        ejection: Ejection,
+        liveness: Liveness | None = None,
+        weight: float = 1.0,
+        cap: int | None = None,
+        attempt_timeout: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.weight = weight
+        self.ejection = ejection
+        self.liveness = liveness or Liveness()
+        self.transport = transport(self)
+        self.info: ModelInfo | None = None
+        self.instance = ""
+        self.draining = False
+        self.pending = 0
+        self.pending_rows = 0
+        self.cap = cap or 2
+        self._own_cap = cap
+        self._typical = 0.0
+        self._watcher = watcher
+        self._attempt_timeout = attempt_timeout
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name} {self.state} pending={self.pending}/{self.cap}>"
+
+    @property
+    def state(self) -> str:
+        """One word for people and metrics."""
+        if self.draining:
+            return "draining"
+        if not self.liveness.up:
+            return "down"
+        if self.ejection.until is not None:
+            return "ejected"
+        return "ready"
+
+    @property
+    def healthy(self) -> bool:
+        """May be sent requests, were it not for its load."""
+        return self.liveness.up and not self.draining and self.ejection.allows()
+
+    async def __call__(self, request: InferRequest) -> InferResponse:
+        """Send *request*; raises an UpstreamError, or the client's own error found by the worker."""
+        self.ejection.sent()
+        rows = request.rows
+        self.pending += 1
+        self.pending_rows += rows
+        started = perf_counter()
+        result = "cancelled"
+        try:
+            answer = self.transport.send(request)
+            if self._attempt_timeout:
+                response = await self._within(answer, self._attempt_timeout)
+            else:
+                response = await answer
+            result = "ok"
+            self.ejection.succeeded()
+            self._typical += (perf_counter() - started - self._typical) * 0.1
+        except UpstreamError as error:
+            result = error.code
+            self._failed(error)
+            raise
+        except GatewayError as error:
+            # The request's own fault, or a refusal: the endpoint has answered, so it lives.
+            result = error.code
+            if isinstance(error, Draining):
+                self.drains()
+            if not isinstance(error, DeadlineExceeded):
+                self.ejection.succeeded()
+            raise
+        finally:
+            self.pending -= 1
+            self.pending_rows -= rows
+            if result in ("cancelled", "deadline_exceeded"):
+                self.ejection.dropped()
+            seconds = perf_counter() - started
+            request.trace.upstream += seconds
+            self._watcher.attempted(self, result, seconds)
+            self._watcher.changed(self)
+        request.trace.endpoint = self.name
+        return response
+
+    async def _within(
+        self, answer: asyncio.Future[InferResponse], seconds: float
+    ) -> InferResponse:
+        # Not asyncio.timeout: a driven coroutine has no task that it could cancel.
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = answer.cancel()
+
+        timer = asyncio.get_running_loop().call_later(seconds, expire)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if expired:
+                message = f"endpoint {self.name} took more than {seconds:g} s for one attempt"
+                raise AttemptTimeout(message) from None
+            raise
+        finally:
+            timer.cancel()
+
+    def _failed(self, error: UpstreamError) -> None:
+        reason = self.ejection.failed()
+        if reason is None or (reason != "probe" and not self._watcher.may_eject(self)):
+            return
+        seconds = self.ejection.eject()
+        log.warning("endpoint %s ejected for %.1f s (%s): %s", self.name, seconds, reason, error)
+        self._watcher.ejected(self, reason)
+        asyncio.get_running_loop().call_later(seconds, self._watcher.changed, self)
+
+    # What the transport tells.
+
+    def came_up(self, info: ModelInfo, instance: str) -> None:
+        """The worker said hello."""
+        if instance != self.instance:
+            self.ejection.reset()
+            self.instance = instance
+        self.info = info
+        self.draining = False
+        self.cap = self._own_cap or info.parallelism + 1
+        self.liveness.connected()
+        log.info("endpoint %s is up: %s version %s", self.name, info.name, info.version)
+        self._watcher.changed(self)
+
+    def went_down(self, reason: str) -> None:
+        """The connection ended."""
+        self.liveness.disconnected()
+        log.warning("endpoint %s is down: %s", self.name, reason)
+        self._watcher.changed(self)
+
+    def drains(self) -> None:
+        """The worker takes no more."""
+        self.draining = True
+        self._watcher.changed(self)
+
+    async def watch(
+        self, *, interval: float, timeout: float, jitter: float, rng: Random | None = None
+    ) -> None:
+        """Probe every *interval* seconds (a quarter of it while in transition) until cancelled.
+
+        A probe may take *timeout* seconds, or four of the attempts that are usual here: it waits
+        for the inference that is running. An endpoint that falls loses its connection, so that
+        what a frozen worker holds is tried elsewhere before its deadline.
+        """
+        spread = rng or Random()  # noqa: S311 - probes are spread, not hidden
+        while True:
+            pause = interval / 4 if self.liveness.in_transition else interval
+            await asyncio.sleep(pause * (1 + jitter * (2 * spread.random() - 1)))
+            if not self.liveness.up:
+                continue  # only a connection brings it back, and the transport sees to that
+            good = True
+            try:
+                async with asyncio.timeout(max(timeout, 4 * self._typical)):
+                    await self.transport.probe()
+            except (TimeoutError, UpstreamError):
+                good = False
+            if self.liveness.probed(good=good):
+                self.transport.drop("it does not answer probes")

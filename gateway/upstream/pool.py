@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pool: the endpoints of one model; it filters by readiness and lets the policy pick."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gateway.telemetry import Telemetry
+    from gateway.upstream.endpoint import Endpoint
+    from gateway.upstream.policy import Policy
+    from gateway.wire.model import ModelInfo
+
+
+class Pool:
+    """The endpoints that serve *model*.
+
+    *max_ejected* is the share that may be ejected at the same time; at least one may, and the
+    last one that is up never is.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        policy: Policy,
+        telemetry: Telemetry,
+        max_ejected: float = 0.5,
+    ) -> None:
+        self.model = model
+        self.endpoints: list[Endpoint] = []
+        self._policy = policy
+        self._max_ejected = max_ejected
+        self._telemetry = telemetry
+        self._on_change: list[Callable[[], None]] = []
+        self._attempts: dict[tuple[str, str], Callable[[float], None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.model} {self.endpoints}>"
+
+    def add(self, endpoints: Iterable[Endpoint]) -> None:
+        """Take *endpoints* in; they find their own way up."""
+        self.endpoints.extend(endpoints)
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call *callback* whenever a slot may have become free or an endpoint ready."""
+        self._on_change.append(callback)
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """The model as the first endpoint that is up describes it, else as it was last known."""
+        known = None
+        for endpoint in self.endpoints:
+            if endpoint.info is not None:
+                if endpoint.liveness.up:
+                    return endpoint.info
+                known = endpoint.info
+        return known
+
+    @property
+    def ready(self) -> bool:
+        """Whether any endpoint would take a request, now or once it has a free slot."""
+        return any(endpoint.healthy for endpoint in self.endpoints)
+
+    def pick(self, avoid: Sequence[str] = ()) -> Endpoint | None:
+        """A ready endpoint, none of *avoid* unless nothing else is healthy; None if all are full."""
+        ready = []
+        others = False
+        for endpoint in self.endpoints:
+            if endpoint.healthy:
+                if endpoint.name in avoid:
+                    continue
+                others = True
+                if endpoint.pending < endpoint.cap:
+                    ready.append(endpoint)
+        if not ready:
+            if avoid and not others:
+                # The one that failed is the only one left; a second try there beats none.
+                return self.pick()
+            return None
+        if len(ready) == 1:
+            return ready[0]
+        return ready[self._policy.pick(ready)]
+
+    def capacity(self) -> tuple[int, int]:
+        """Free slots over all healthy endpoints, and how many of these have any."""
+        slots = free = 0
+        for endpoint in self.endpoints:
+            left = endpoint.cap - endpoint.pending
+            if left > 0 and endpoint.healthy:
+                slots += left
+                free += 1
+        return slots, free
+
+    # What endpoints tell.
+
+    def changed(self, endpoint: Endpoint) -> None:  # noqa: ARG002 - the seam names who
+        """Tell whoever waits for a slot."""
+        for callback in self._on_change:
+            callback()
+
+    def may_eject(self, endpoint: Endpoint) -> bool:
+        """Never more than the share, never the last one that is up."""
+        out = sum(other.ejection.until is not None for other in self.endpoints)
+        left = sum(other.healthy for other in self.endpoints if other is not endpoint)
+        return left > 0 and out < max(1, int(self._max_ejected * len(self.endpoints)))
+
+    def attempted(self, endpoint: Endpoint, result: str, seconds: float) -> None:
+        """Count an attempt."""
+        key = (endpoint.name, result)
+        count = self._attempts.get(key)
+        if count is None:
+            attempts = self._telemetry.attempts.cell(self.model, endpoint.name, result)
+            times = self._telemetry.upstream_seconds.cell(self.model, endpoint.name)
+
+            def count(seconds: float) -> None:
+                attempts.value += 1
+                times.observe(seconds)
+
+            self._attempts[key] = count
+        count(seconds)
+
+    def ejected(self, endpoint: Endpoint, reason: str) -> None:
+        """Count an ejection."""
+        self._telemetry.ejections.cell(endpoint.name, reason).value += 1
+
+    async def run(self, *, interval: float, timeout: float, jitter: float) -> None:
+        """Keep all endpoints connected and probed until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for endpoint in self.endpoints:
+                group.create_task(endpoint.transport.run())
+                group.create_task(
+                    endpoint.watch(interval=interval, timeout=timeout, jitter=jitter)
+                )
