@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The admin API: an aiohttp application that only reads, one handler for each path."""
+
+from __future__ import annotations
+
+import logging
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from aiohttp import web
+
+from gateway import __version__
+from gateway.control.state import backends, read_states
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from aiohttp.typedefs import Handler
+
+logger: Final = logging.getLogger(__name__)
+
+# What an operator sees is true now or not at all.
+NO_STORE: Final = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+
+PATHS: Final = {
+    "/healthz": "this process answers",
+    "/metrics": "metrics of all processes, Prometheus text format",
+    "/v1/backends": "models and their endpoints as the gateway processes see them",
+    "/v1/config": "the configuration in effect",
+}
+
+
+class AdminApi:
+    """The admin API over the runtime directory *runtime*.
+
+    *config* is the configuration in effect, secrets masked already. *metrics* gives the text of
+    all metrics and its content type. *clock* is wall-clock time, to tell stale files.
+    """
+
+    def __init__(
+        self,
+        *,
+        runtime: Path,
+        config: dict[str, Any],
+        metrics: Callable[[], tuple[bytes, str]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._runtime = runtime
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+
+    def application(self) -> web.Application:
+        """The aiohttp application of this API."""
+        app = web.Application(middlewares=[errors_as_json], client_max_size=64 * 1024)
+        app.router.add_get("/", self.index)
+        app.router.add_get("/healthz", self.healthz)
+        app.router.add_get("/metrics", self.metrics)
+        app.router.add_get("/v1/backends", self.backends)
+        app.router.add_get("/v1/config", self.config)
+        return app
+
+    async def index(self, _: web.Request) -> web.Response:
+        """What there is here."""
+        return _json({"name": "infergate", "version": __version__, "paths": PATHS})
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """This process answers; what the others do is no part of it."""
+        return _json({"status": "ok"})
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """The metrics of all processes."""
+        body, content_type = self._metrics()
+        return web.Response(body=body, headers={**NO_STORE, "Content-Type": content_type})
+
+    async def backends(self, _: web.Request) -> web.Response:
+        """Every model with its endpoints."""
+        return _json(backends(read_states(self._runtime, now=self._clock())))
+
+    async def config(self, _: web.Request) -> web.Response:
+        """The configuration in effect."""
+        return _json(self._config)
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every error the one form ``{"error": …}``; what it was goes to the log alone."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        allow = error.headers.get("Allow")
+        return _json(
+            {"error": _explain(request, error)},
+            status=error.status,
+            headers={"Allow": allow} if allow else {},
+        )
+    except Exception:  # the border of this process, as Rescue is that of the gateway's
+        logger.exception("admin request failed: %s %s", request.method, request.path)
+        return _json({"error": "internal error, see the log"}, status=500)
+
+
+def _explain(request: web.Request, error: web.HTTPException) -> str:
+    if error.status == HTTPStatus.NOT_FOUND:
+        return f"no such path: {request.path}; / lists those that there are"
+    if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"{request.path} does not know {request.method}"
+    return error.reason
+
+
+def _json(
+    value: object, *, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
+        status=status,
+        content_type="application/json",
+        headers={**NO_STORE, **(headers or {})},
+    )

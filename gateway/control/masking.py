@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of the configuration is shown: all of it except the values that may be secrets."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+MASK: Final = "***"
+
+
+def shown(config: msgspec.Struct) -> dict[str, Any]:
+    """*config* as plain JSON values; the values of every ``env`` mapping are masked.
+
+    They are what a configuration takes from outside to hand on, keys to a model store among it.
+    """
+    masked = _masked(msgspec.to_builtins(config, str_keys=True))
+    assert isinstance(masked, dict)  # noqa: S101 - a struct becomes a mapping
+    return masked
+
+
+def _masked(value: object) -> object:
+    if isinstance(value, dict):
+        return {
+            key: dict.fromkeys(inner, MASK)
+            if key == "env" and isinstance(inner, dict)
+            else _masked(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(inner) for inner in value]
+    return value

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the processes of one running Infergate meet: the files of its runtime directory.
+
+The supervisor makes the directory, for its user alone, and removes it at the end.
+
+    NAME-0.sock               where the first worker of the model NAME listens
+    metrics/gateway-0.msgpack the last metrics of gateway process 0
+    state/gateway-0.msgpack   what it knows of its endpoints
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+# sockaddr_un holds 108 bytes with the final zero.
+_LONGEST: Final = 107
+
+
+def worker_socket(runtime: str | Path, model: str, replica: int) -> str:
+    """The Unix socket of a worker; *replica* counts over all workers of *model*, from 0, in the
+    order of the configuration. A name too long for a socket address is replaced by its digest.
+    """
+    path = f"{runtime}/{model}-{replica}.sock"
+    if len(path.encode()) > _LONGEST:
+        digest = blake2b(model.encode(), digest_size=8).hexdigest()
+        path = f"{runtime}/{digest}-{replica}.sock"
+    return path
+
+
+def metrics_directory(runtime: str | Path) -> Path:
+    """Where each process leaves its last metrics, one file each."""
+    return Path(runtime) / "metrics"
+
+
+def state_directory(runtime: str | Path) -> Path:
+    """Where each gateway process leaves what it knows of its endpoints, one file each."""
+    return Path(runtime) / "state"
+
+
+def state_file(runtime: str | Path, index: int) -> Path:
+    """The state of gateway process *index*: msgpack, replaced as a whole once a second.
+
+    ``{"models": {NAME: {"ready": bool, "queued": int, "endpoints": [{"name", "address", "state",
+    "pending", "weight"}]}}}``
+    """
+    return state_directory(runtime) / f"gateway-{index}.msgpack"
