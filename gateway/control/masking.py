@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
@@ -23,11 +23,14 @@ def shown(config: msgspec.Struct) -> dict[str, Any]:
 def _masked(value: object) -> object:
     if isinstance(value, dict):
         return {
-            key: dict.fromkeys(inner, MASK)
-            if key == "env" and isinstance(inner, dict)
-            else _masked(inner)
+            key: dict.fromkeys(inner, MASK) if key == "env" and _is_flat(inner) else _masked(inner)
             for key, inner in value.items()
         }
     if isinstance(value, list):
         return [_masked(inner) for inner in value]
     return value
+
+
+def _is_flat(value: object) -> TypeGuard[dict[str, str]]:
+    """An environment, and not a model that happens to be named ``env``."""
+    return isinstance(value, dict) and all(isinstance(inner, str) for inner in value.values())

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Child: the words for how a process ended."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from gateway.supervisor.child import Child, Kind, Process, reason
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (0, "exit-0"),
+        (1 << 8, "exit-1"),
+        (2 << 8, "exit-2"),
+        (int(signal.SIGKILL), "SIGKILL"),
+        (int(signal.SIGSEGV) | 0x80, "SIGSEGV"),
+        (int(signal.SIGRTMIN) + 3, f"signal-{int(signal.SIGRTMIN) + 3}"),
+    ],
+)
+def test_reason_names_the_signal_or_the_exit_code(status: int, expected: str) -> None:
+    """The label is from a small closed set, and says core dump or not the same."""
+    assert reason(status) == expected
+
+
+def test_kinds_are_in_the_order_in_which_they_end() -> None:
+    """Whoever needs another process ends before it."""
+    assert list(Kind) == [Kind.GATEWAY, Kind.WORKER, Kind.CONTROL]
+
+
+def test_repr_shows_the_state() -> None:
+    """A process that was not started is down."""
+    process = Process(Child("digits-0", Kind.WORKER, ("true",)))
+    assert repr(process) == "<Process digits-0 down pid=0>"
