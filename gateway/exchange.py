@@ -25,11 +25,12 @@ class Exchange:
 
     *arrived* and *deadline* are instants of `time.perf_counter`. *target* is the path as sent.
     *request_id* is the caller's ``X-Request-Id`` or one of ours; *inference_id* is the id that
-    labels join on, filled in by the codec where the client gave an ``id``.
+    labels join on, filled in by the codec where the client gave an ``id``. *client* is the address
+    that the call came from, for the log.
     """
 
-    __slots__ = ("arrived", "body", "codec", "deadline", "headers", "inference_id", "model",
-                 "request_id", "rules", "target", "trace", "version")  # fmt: skip
+    __slots__ = ("arrived", "body", "client", "codec", "deadline", "headers", "inference_id",
+                 "model", "request_id", "rules", "target", "trace", "version")  # fmt: skip
 
     def __init__(
         self,
@@ -42,7 +43,9 @@ class Exchange:
         body: Buffer,
         request_id: str,
         arrived: float | None = None,
+        client: str = "",
     ) -> None:
+        self.client = client
         self.codec = codec
         self.model = model
         self.version = version
@@ -114,4 +117,3 @@ class ExchangeService(Protocol):
 
 
 JSON: Final[tuple[str, str]] = ("Content-Type", "application/json")
-

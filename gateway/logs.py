@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operational log: what processes say of themselves, one JSON object a line on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from gateway.line_writer import LineWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+# What every record has; anything else on it was given by the caller as `extra`.
+_OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON: time, level, process, logger, message, and its `extra` fields.
+
+    *process* names the writer, such as ``gateway-0``. A traceback is the field ``traceback``.
+    """
+
+    def __init__(self, process: str = "") -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        moment = datetime.fromtimestamp(record.created, tz=UTC)
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "process": self._process,
+            "pid": record.process,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        extra: Mapping[str, Any] = vars(record)
+        line.update((name, extra[name]) for name in extra if name not in _OWN and name not in line)
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        # ASCII with escapes: a message may quote bytes that are no text in any encoding.
+        return json.dumps(line, default=repr)
+
+
+class _ThreadHandler(logging.Handler):
+    """Hands lines to a writer thread, so that a frozen reader of stderr never stops a request."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self.writer: LineWriter[bytes] = LineWriter(fd, bytes)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.writer.put(self.format(record).encode() + b"\n")
+
+    def close(self) -> None:
+        self.writer.close()
+        super().close()
+
+
+def setup(
+    level: str = "info",
+    stream: TextIO | None = None,
+    *,
+    process: str = "",
+    threaded: bool = False,
+) -> None:
+    """Send everything from *level* upwards to *stream* (stderr), and nothing to anywhere else.
+
+    *threaded*: write on a thread, for a process with requests on its loop; what waits there is
+    written out when the interpreter ends. Raises ValueError on an unknown level.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"log level '{level}': expected one of {', '.join(LEVELS)}")
+    stream = stream or sys.stderr
+    handler = _ThreadHandler(stream.fileno()) if threaded else logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter(process))
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.captureWarnings(capture=True)
