@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration as a whole: the server, the store of its caches, the models.
+
+A section that configures one module is defined by that module; the rest is here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from gateway.stages.batch_options import BatchConfig
+from gateway.stages.cache_options import ModelCacheConfig
+from gateway.stages.retry_options import RetryConfig
+from gateway.stores.options import CacheConfig
+from gateway.units import Address, Duration, Share, Size, WorkerAddress
+from gateway.upstream.options import EjectionConfig, HealthConfig, PolicyName, TimeoutsConfig
+
+
+class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one client can take of the server."""
+
+    body: Annotated[
+        Size,
+        Meta(
+            ge=1 << 10,
+            le=2 << 30,
+            description=(
+                "The largest request body, decompressed where it was compressed; a larger one is "
+                "refused with 413. Danger: a client can make the gateway hold this much for each "
+                "of its connections."
+            ),
+        ),
+    ] = 64 << 20
+    connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description=(
+                "Client connections of one gateway process; one more is closed at once. "
+                "Danger: each needs a file descriptor (`ulimit -n`)."
+            ),
+        ),
+    ] = 65536
+    header_timeout: Annotated[
+        Duration, Meta(gt=0, description="How long a client may take to send a request's head.")
+    ] = 10.0
+    body_timeout: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            description=(
+                "How long a client may take to send a request's body. "
+                "Danger: body divided by this is the slowest line that can send the largest one."
+            ),
+        ),
+    ] = 30.0
+    idle_timeout: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            description=(
+                "How long a connection may stand between requests. Danger: keep it above the one "
+                "of clients and load balancers, or their requests meet closed connections."
+            ),
+        ),
+    ] = 60.0
+
+
+class AccessLogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One JSON line for a request, on standard output."""
+
+    sample: Annotated[
+        Share,
+        Meta(
+            description=(
+                "The share of answered requests that are logged, 0 for none. "
+                "Danger: at 1 the log costs a few microseconds of every request."
+            )
+        ),
+    ] = 0.0
+    errors: Annotated[
+        bool, Meta(description="Whether every refused or failed request is logged.")
+    ] = True
+
+
+class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The processes and their ports."""
+
+    http: Annotated[
+        Address,
+        Meta(
+            description=(
+                "Where inference requests come in; port 0 takes a free one. Danger: 0.0.0.0 is "
+                "open to the whole network, and requests need no key."
+            )
+        ),
+    ] = "127.0.0.1:8000"
+    admin: Annotated[
+        Address,
+        Meta(
+            description=(
+                "Where operators look. Danger: it shows the configuration to whoever reaches it."
+            )
+        ),
+    ] = "127.0.0.1:8002"
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description=(
+                "Gateway processes that share the data port. Danger: each takes a core and has a "
+                "cache of its own; one is enough until its core is busy."
+            ),
+        ),
+    ] = 1
+    timeout: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            description=(
+                "How long a request may take in all, queue and retries included; a client can ask "
+                "for less."
+            ),
+        ),
+    ] = 30.0
+    grace: Annotated[
+        Duration,
+        Meta(
+            ge=0,
+            description=(
+                "How long requests may go on after SIGTERM. "
+                "Danger: above the patience of whatever stops the server, they are killed."
+            ),
+        ),
+    ] = 30.0
+    limits: LimitsConfig = LimitsConfig()
+    access_log: AccessLogConfig = AccessLogConfig()
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least severe event that is logged, on standard error."),
+    ] = "info"
+
+
+class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Worker processes that Infergate starts itself, all with the same model."""
+
+    path: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description=(
+                "A model directory (`PATH/VERSION/model.onnx`) or one `.onnx` file, relative to "
+                "the directory in which the server is started."
+            ),
+        ),
+    ]
+    version: Annotated[
+        int | None, Meta(description="The version to serve; null: the newest, by number.")
+    ] = None
+    replicas: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description=(
+                "Worker processes. Danger: each has the model in memory, and together with threads "
+                "they should not outnumber the cores."
+            ),
+        ),
+    ] = 1
+    threads: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1024,
+            description="Threads that compute one operator of an inference together.",
+        ),
+    ] = 1
+    inter_threads: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1024,
+            description="Threads that compute independent operators of one inference.",
+        ),
+    ] = 1
+    instances: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description=(
+                "Inferences that one worker runs at the same time, each with threads of its own."
+            ),
+        ),
+    ] = 1
+    optimization: Annotated[
+        Literal["none", "basic", "extended", "all"],
+        Meta(
+            description=(
+                "How far onnxruntime may rewrite the model. "
+                "Danger: above basic, results may differ in their last bits."
+            )
+        ),
+    ] = "all"
+    providers: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z]+ExecutionProvider$")], ...],
+        Meta(
+            min_length=1,
+            description=(
+                "Execution providers of onnxruntime, the preferred one first. "
+                "Danger: one that the installed onnxruntime does not have ends the start."
+            ),
+        ),
+    ] = ("CPUExecutionProvider",)
+    arena: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Whether onnxruntime keeps the memory of past inferences for the next ones. "
+                "Danger: a worker's memory then stays at that of its largest batch."
+            )
+        ),
+    ] = True
+    spinning: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Whether idle threads of onnxruntime wait busily. "
+                "Danger: they take the cores from the gateway and from other workers."
+            )
+        ),
+    ] = False
+    warmup: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10000,
+            description=(
+                "Inferences on made-up inputs before a worker is ready. "
+                "Danger: with 0 the first requests are slow."
+            ),
+        ),
+    ] = 3
+    env: Annotated[
+        dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str],
+        Meta(description="Environment variables of the workers, beside those of the server."),
+    ] = {}
+
+
+class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One source of inferences: either `worker` or `address`."""
+
+    worker: WorkerConfig | None = None
+    address: Annotated[
+        WorkerAddress | None,
+        Meta(
+            description=(
+                "A worker that runs elsewhere (`infergate worker MODEL_DIR --listen …`): "
+                "`unix:PATH` or `tcp:HOST:PORT`. Danger: the line is neither encrypted nor "
+                "authenticated; keep it inside one trusted network."
+            )
+        ),
+    ] = None
+    weight: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1e6,
+            description="Share of the load that each worker of it gets, relative to the others.",
+        ),
+    ] = 1.0
+    max_concurrency: Annotated[
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)],
+        Meta(
+            description=(
+                "Batches that one worker of it is sent at the same time; auto: one more than it "
+                "runs at the same time, so that it never waits for the line."
+            )
+        ),
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        if (self.worker is None) == (self.address is None):
+            raise ValueError("expected either worker or address")
+
+
+# The tables of steps are looked up when a configuration first needs one: they import numpy.
+def _preprocess() -> dict[str, type[Struct]]:
+    from gateway.steps import PREPROCESS  # noqa: PLC0415 - see above
+
+    return dict(PREPROCESS)
+
+
+def _postprocess() -> dict[str, type[Struct]]:
+    from gateway.steps import POSTPROCESS  # noqa: PLC0415 - see above
+
+    return dict(POSTPROCESS)
+
+
+class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One model by the name under which clients ask for it."""
+
+    backends: Annotated[tuple[BackendConfig, ...], Meta(min_length=1, max_length=256)]
+    policy: Annotated[
+        PolicyName,
+        Meta(
+            description=(
+                "How a worker is chosen: the least outstanding rows for its weight. "
+                "least_connections is the same policy under its older name."
+            )
+        ),
+    ] = "least_outstanding"
+    batch: BatchConfig = BatchConfig()
+    retry: RetryConfig = RetryConfig()
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+    health: HealthConfig = HealthConfig()
+    ejection: EjectionConfig = EjectionConfig()
+    cache: ModelCacheConfig | None = None
+    preprocess: Annotated[
+        tuple[Any, ...],
+        Meta(
+            max_length=64,
+            extra={"steps": _preprocess},
+            description=(
+                "Steps that make the model's inputs of what clients send, in this order. "
+                "Danger: other steps than in training make a model quietly wrong."
+            ),
+        ),
+    ] = ()
+    postprocess: Annotated[
+        tuple[Any, ...],
+        Meta(
+            max_length=64,
+            extra={"steps": _postprocess},
+            description="Steps that make the answer of the model's outputs, in this order.",
+        ),
+    ] = ()
+
+
+# A model's name is a part of paths, of socket names and of metric labels.
+ModelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole configuration, checked."""
+
+    models: Annotated[dict[ModelName, ModelConfig], Meta(min_length=1, max_length=1024)]
+    server: ServerConfig = ServerConfig()
+    cache: CacheConfig = CacheConfig()

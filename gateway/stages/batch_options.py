@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The section ``batch`` of a model: what may be merged, and how much may wait."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gateway.units import Size
+
+
+class BatchConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Requests gather only while all workers are busy; there is no timer."""
+
+    max_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=65536,
+            description=(
+                "Rows of a batch at most; 1 turns merging off. The gateway merges fewer where more "
+                "would not pay. Danger: the worker's memory grows with it."
+            ),
+        ),
+    ] = 64
+    queue_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description=(
+                "Rows that may wait for a worker; above it requests are refused with 503. "
+                "Danger: more of them answer a standing overload later, not better."
+            ),
+        ),
+    ] = 4096
+    queue_bytes: Annotated[
+        Size,
+        Meta(
+            ge=1 << 10,
+            description=(
+                "Bytes of inputs that may wait for a worker; above it requests are refused with "
+                "503. Danger: this much memory for each model and gateway process."
+            ),
+        ),
+    ] = 256 << 20

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sections ``policy``, ``timeouts``, ``health`` and ``ejection`` of a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gateway.units import Duration, Share
+from gateway.upstream.policy import POLICIES
+
+# A policy that is added to the table can be named in a configuration from then on.
+PolicyName = Annotated[str, Meta(extra={"names": tuple(POLICIES)})]
+
+
+class TimeoutsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Times for what goes on between the gateway and a worker."""
+
+    connect: Annotated[
+        Duration,
+        Meta(gt=0, description="How long connecting to a worker may take."),
+    ] = 1.0
+    attempt: Annotated[
+        Duration,
+        Meta(
+            ge=0,
+            description=(
+                "How long one attempt may take before another worker is tried; 0s: as long as the "
+                "request has. Danger: below the model's slowest run it fails what would have been "
+                "answered, and counts against the worker."
+            ),
+        ),
+    ] = 0.0
+
+
+class HealthConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Probes: each runs an inference on the worker, so that a stuck one is noticed."""
+
+    interval: Annotated[
+        Duration,
+        Meta(ge=0.01, description="Time between two probes of a worker."),
+    ] = 2.0
+    timeout: Annotated[
+        Duration,
+        Meta(
+            ge=0.001,
+            description=(
+                "How long a probe may take. "
+                "Danger: below the model's slowest run it takes busy workers for dead."
+            ),
+        ),
+    ] = 1.0
+    rise: Annotated[
+        int, Meta(ge=1, le=100, description="Good probes in a row that bring a worker back.")
+    ] = 2
+    fall: Annotated[
+        int, Meta(ge=1, le=100, description="Bad probes in a row that take a worker out.")
+    ] = 3
+    jitter: Annotated[
+        Share,
+        Meta(description="The share of the interval by which each is shifted at random."),
+    ] = 0.2
+
+
+class EjectionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A worker that fails requests gets none for a while, whatever its probes say."""
+
+    consecutive: Annotated[
+        int, Meta(ge=1, description="Failures in a row that eject a worker.")
+    ] = 5
+    error_rate: Annotated[
+        Share, Meta(gt=0, description="The share of failures in the window that ejects a worker.")
+    ] = 0.5
+    min_volume: Annotated[
+        int, Meta(ge=1, description="Answers in the window before the error rate counts.")
+    ] = 10
+    window: Annotated[
+        Duration, Meta(ge=0.1, description="How long a failure counts towards the error rate.")
+    ] = 10.0
+    base: Annotated[
+        Duration,
+        Meta(
+            ge=0.01,
+            description="Time of a first ejection; it doubles with each one that follows at once.",
+        ),
+    ] = 1.0
+    max: Annotated[Duration, Meta(ge=0.01, description="The longest time of an ejection.")] = 60.0
+    jitter: Annotated[
+        Share, Meta(description="The share by which each ejection is lengthened or shortened.")
+    ] = 0.5
+    max_ejected: Annotated[
+        Share,
+        Meta(
+            description=(
+                "The share of a model's workers that may be ejected at the same time. "
+                "The last one that is up never is. Danger: near 1 a bad pattern of requests can take "
+                "out all but one."
+            )
+        ),
+    ] = 0.5
+
+    def __post_init__(self) -> None:
+        if self.max < self.base:
+            raise ValueError("max is below base; it bounds what base grows to")
