@@ -7,6 +7,7 @@
     │  ├─ ModelNotFound               404 model_not_found
     │  ├─ NotFound                    404 not_found
     │  ├─ MethodNotAllowed            405 method_not_allowed
+    │  ├─ RequestTimeout              408 request_timeout
     │  ├─ TooLarge                    413 too_large
     │  ├─ UnsupportedEncoding         415 unsupported_encoding
     │  └─ Unsupported                 501 unsupported
@@ -83,6 +84,13 @@ class MethodNotAllowed(ClientError):
     def __init__(self, message: str, *, allow: str) -> None:
         super().__init__(message)
         self.allow = allow
+
+
+class RequestTimeout(ClientError):
+    """The caller took too long to send what it announced."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class TooLarge(ClientError):

@@ -98,6 +98,7 @@ class Questions:
             trace=exchange.trace,
             rules=exchange.rules,
             key=known.key,
+            form=known.form,
         )
 
     def remember(self, key: bytes, exchange: Exchange, request: InferRequest) -> None:
@@ -115,6 +116,7 @@ class Questions:
             priority=request.priority,
             trace=_NO_TRACE,
             key=request.key,
+            form=request.form,
         )
         self._memory.put(key, kept, _OVERHEAD + sum(tensor.nbytes for tensor in inputs))
 

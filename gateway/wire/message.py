@@ -85,16 +85,19 @@ NO_RULES: Final = CacheRules()
 class InferRequest:
     """One inference: *inputs* for a model, whatever protocol they came by.
 
-    *outputs* is empty where all are wanted. *parameters* are those that reach the model or change
-    its answer, never the transport's own. *deadline* is an instant of `time.perf_counter`.
+    *outputs* is empty where all are wanted. *form* is the codec's own note on how the answer is to
+    be spelled, and means nothing to anyone else. *parameters* are those that reach the model or
+    change its answer, never the transport's own. *deadline* is an instant of `time.perf_counter`.
     *key* is the cache's digest of the question once it is known. *members* is the number of
-    clients' requests that a batch merged into this one; *avoid* names the endpoints that failed it,
+    clients' requests that a batch merged into this one; *attempts* counts how often it has been
+    sent, *avoid* names the endpoints that failed it,
     *kills* counts those that died while they had it. *inputs*, *outputs* and *parameters* are never
     changed in place.
     """
 
-    __slots__ = ("avoid", "deadline", "id", "inputs", "key", "kills", "members", "model", "outputs",
-                 "parameters", "priority", "rules", "trace")  # fmt: skip
+    __slots__ = ("attempts", "avoid", "deadline", "form", "id", "inputs", "key", "kills",
+                 "members", "model", "outputs", "parameters", "priority", "rules",
+                 "trace")  # fmt: skip
 
     def __init__(
         self,
@@ -109,6 +112,7 @@ class InferRequest:
         trace: Trace | None = None,
         rules: CacheRules = NO_RULES,
         key: bytes | None = None,
+        form: str = "",
     ) -> None:
         self.model = model
         self.inputs = inputs
@@ -120,6 +124,8 @@ class InferRequest:
         self.trace = trace if trace is not None else Trace()
         self.rules = rules
         self.key = key
+        self.form = form
+        self.attempts = 0
         self.avoid: tuple[str, ...] = ()
         self.kills = 0
         self.members = 1

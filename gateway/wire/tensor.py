@@ -105,6 +105,15 @@ class Tensor:
         return cls(name, datatype, array.shape, data)
 
 
+def numbers(tensor: Tensor) -> Array:
+    """A read-only view of *tensor* as numbers that have a decimal form; BF16 becomes float32."""
+    array = tensor.array()
+    if tensor.datatype == "BF16":
+        # The upper half of a float32.
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array
+
+
 def join_elements(elements: list[Any]) -> bytes:
     """The BYTES buffer of *elements*: str is encoded as UTF-8, anything else through `str`."""
     parts: list[bytes] = []
