@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configuration: a YAML file becomes frozen structs, or the full list of its faults."""
 
+from gateway.config.load import load
 from gateway.config.root import BackendConfig, Config, ModelConfig, ServerConfig, WorkerConfig
 
-__all__ = ["BackendConfig", "Config", "ModelConfig", "ServerConfig", "WorkerConfig"]
+__all__ = ["BackendConfig", "Config", "ModelConfig", "ServerConfig", "WorkerConfig", "load"]

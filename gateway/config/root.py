@@ -342,7 +342,14 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 # A model's name is a part of paths, of socket names and of metric labels.
-ModelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+ModelName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=64,
+        extra={"expected": "letters, digits, '.', '_' and '-', a letter or digit first"},
+    ),
+]
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -44,3 +44,7 @@ class BatchConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             ),
         ),
     ] = 256 << 20
+
+    def __post_init__(self) -> None:
+        if self.queue_rows < self.max_rows:
+            raise ValueError("queue_rows is below max_rows; no batch could ever be full")

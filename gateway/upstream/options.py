@@ -94,8 +94,8 @@ class EjectionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Meta(
             description=(
                 "The share of a model's workers that may be ejected at the same time. "
-                "The last one that is up never is. Danger: near 1 a bad pattern of requests can take "
-                "out all but one."
+                "The last one that is up never is. Danger: near 1 a bad pattern of requests can "
+                "take out all but one."
             )
         ),
     ] = 0.5

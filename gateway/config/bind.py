@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bind: a tree of YAML nodes becomes the structs that the annotations ask for.
+
+Driven by the structs alone and through to the end: every fault is kept with its line and path,
+where a decoder would stop at the first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+
+from msgspec import Struct
+
+from gateway.config.annotation import Annotation, fields, is_section
+from gateway.config.expand import expand, refers
+from gateway.config.scalar import MismatchError, describe, read, shorten, suggestion
+from gateway.config.tree import MAX_NODES, Fault, Mapping, Node, Scalar, Sequence, join
+
+if TYPE_CHECKING:
+    import collections.abc as c
+
+    # Called with a section that is complete: yields the field at fault and what is wrong with it.
+    Check = c.Callable[[Any], c.Iterable[tuple[str, str]]]
+
+
+class _Failed:
+    """Stands for a value whose faults are noted already."""
+
+
+FAILED: Final = _Failed()
+
+
+class Binder:
+    """Turns nodes into values; *faults* grows on the way.
+
+    *checks* look at whole sections, by type, once all of their fields are right.
+    """
+
+    def __init__(
+        self,
+        environment: c.Mapping[str, str],
+        *,
+        checks: c.Mapping[type[Struct], Check],
+    ) -> None:
+        self.faults: list[Fault] = []
+        self._environment = environment
+        self._checks = checks
+        self._visits = 0
+
+    def __repr__(self) -> str:
+        return f"<Binder {len(self.faults)} faults>"
+
+    def bind(self, node: Node, annotation: Any, path: str, outer: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as annotated
+        """The value of *node* as *annotation* wants it, or FAILED.
+
+        *outer* are the keys of the section around, for who wrote one of them too deep.
+        """
+        self._visits += 1
+        if self._visits > MAX_NODES:
+            raise Fault(node.line, path, f"more than {MAX_NODES} values, through aliases")
+        about = Annotation(annotation)
+        if isinstance(node, Scalar):
+            return self._scalar(node, about, path)
+        if about.steps is not None:
+            return self._steps(node, about, path)
+        for member in about.members:
+            inner = Annotation(member)
+            if isinstance(node, Mapping) and is_section(inner.base):
+                return self._section(node, inner.base, path, outer)
+            if isinstance(node, Mapping) and get_origin(inner.base) is dict:
+                return self._table(node, about if len(about.members) == 1 else inner, path)
+            if isinstance(node, Sequence) and get_origin(inner.base) is tuple:
+                return self._list(node, about if len(about.members) == 1 else inner, path)
+        got = "a mapping" if isinstance(node, Mapping) else "a list"
+        return self._fault(node, path, f"expected {_wanted(about)}, got {got}")
+
+    def _fault(self, node: Node, path: str, message: str) -> _Failed:
+        self.faults.append(Fault(node.line, path, message))
+        return FAILED
+
+    def _scalar(self, node: Scalar, about: Annotation, path: str) -> Any:  # noqa: ANN401
+        if node.plain and node.text in {"null", "~"}:
+            if type(None) in about.members:
+                return None
+            return self._fault(node, path, f"expected {_wanted(about)}, got {node.text}")
+        if node.plain and not node.text:
+            hint = ""
+            if any(is_section(member) for member in about.members):
+                hint = "; write {} for its defaults, or remove the key"
+            return self._fault(node, path, f"is empty; expected {_wanted(about)}{hint}")
+        text, plain = node.text, node.plain
+        if refers(text):
+            try:
+                text = expand(text, self._environment)
+            except ValueError as error:
+                return self._fault(node, path, str(error))
+            # In a flow mapping a reference must be quoted, whatever it stands for.
+            plain = True
+        mismatches: list[str] = []
+        for member in about.members:
+            inner = about if len(about.members) == 1 else _inherit(about, member)
+            try:
+                return read(text, inner, plain=plain)
+            except MismatchError as error:
+                if len(about.members) == 1:
+                    return self._fault(node, path, _unexpanded(str(error), text, node))
+                mismatches.append(error.expected)
+            except ValueError as error:
+                return self._fault(node, path, _unexpanded(str(error), text, node))
+        expected = _wanted(about)
+        return self._fault(node, path, f"expected {expected}, got '{shorten(node.text)}'")
+
+    def _section(
+        self, node: Mapping, section: type[Struct], path: str, outer: tuple[str, ...]
+    ) -> Any:  # noqa: ANN401 - a struct
+        known = fields(section)
+        values: dict[str, Any] = {}
+        failed = False
+        for key, value in node.entries.items():
+            here, line = join(path, key), node.lines[key]
+            if key not in known:
+                if path or not key.startswith("x-"):
+                    self.faults.append(Fault(line, here, _unknown(key, known, outer, path)))
+                continue
+            bound = self.bind(value, known[key].annotation, here, tuple(known))
+            failed |= bound is FAILED
+            values[known[key].attribute] = bound
+        for name, field in known.items():
+            if field.required and name not in node.entries:
+                wanted = _wanted(field.about)
+                self.faults.append(
+                    Fault(node.line, join(path, name), f"is missing; expected {wanted}")
+                )
+                failed = True
+        if failed:
+            return FAILED
+        try:
+            made = section(**values)
+        except ValueError as error:
+            return self._fault(node, path, str(error))
+        for name, message in self._checks.get(section, _unchecked)(made):
+            line = node.lines.get(name, node.line)
+            self.faults.append(Fault(line, join(path, name) if name else path, message))
+        return made
+
+    def _table(self, node: Mapping, about: Annotation, path: str) -> Any:  # noqa: ANN401 - a dict
+        key_type, value_type = get_args(about.base)
+        values: dict[str, Any] = {}
+        for key, value in node.entries.items():
+            here = join(path, key)
+            try:
+                read(key, Annotation(key_type), plain=True)
+            except ValueError as error:
+                self.faults.append(Fault(node.lines[key], here, f"as a name: {error}"))
+            values[key] = self.bind(value, value_type, here)
+        if not self._fits(node, len(values), about, path):
+            return FAILED
+        return FAILED if FAILED in values.values() else values
+
+    def _list(self, node: Sequence, about: Annotation, path: str) -> Any:  # noqa: ANN401 - a tuple
+        item_type = get_args(about.base)[0]
+        values = [
+            self.bind(item, item_type, f"{path}[{index}]") for index, item in enumerate(node.items)
+        ]
+        if not self._fits(node, len(values), about, path):
+            return FAILED
+        return FAILED if any(value is FAILED for value in values) else tuple(values)
+
+    def _steps(self, node: Node, about: Annotation, path: str) -> Any:  # noqa: ANN401 - a tuple
+        assert about.steps is not None  # noqa: S101 - asked by the caller
+        if not isinstance(node, Sequence):
+            return self._fault(node, path, "expected a list of steps, got a mapping")
+        if not self._fits(node, len(node.items), about, path):
+            return FAILED
+        table = about.steps() if node.items else {}
+        made: list[Any] = []
+        for index, item in enumerate(node.items):
+            here = f"{path}[{index}]"
+            if not isinstance(item, Mapping) or len(item.entries) != 1:
+                message = "expected one step with its options, like {NAME: {…}}"
+                made.append(self._fault(item, here, message))
+                continue
+            ((name, options),) = item.entries.items()
+            inner = join(here, name)
+            if name not in table:
+                near = suggestion(name, table) or f"; expected one of {', '.join(table)}"
+                made.append(self._fault(item, inner, f"unknown step{near}"))
+                continue
+            made.append(self.bind(options, table[name], inner))
+        return FAILED if any(value is FAILED for value in made) else tuple(made)
+
+    def _fits(self, node: Node, count: int, about: Annotation, path: str) -> bool:
+        least = int(about.bounds.get("min_length", 0))
+        most = int(about.bounds.get("max_length", MAX_NODES))
+        if count < least:
+            self._fault(node, path, f"expected at least {least}, got {count}")
+        elif count > most:
+            self._fault(node, path, f"expected at most {most}, got {count}")
+        return least <= count <= most
+
+
+def _unchecked(_: object) -> tuple[tuple[str, str], ...]:
+    return ()
+
+
+def _inherit(about: Annotation, member: Any) -> Annotation:  # noqa: ANN401 - an annotation
+    """*member* of the union *about*, with what is said about the union as a whole."""
+    inner = Annotation(member)
+    inner.bounds = about.bounds | inner.bounds
+    inner.pattern = inner.pattern or about.pattern
+    return inner
+
+
+def _unknown(key: str, known: c.Iterable[str], outer: tuple[str, ...], path: str) -> str:
+    near = suggestion(key, known)
+    if not near and key in outer:
+        return f"unknown key; it belongs one level up, beside {path.rpartition('.')[2]}"
+    return f"unknown key{near or '; expected one of ' + ', '.join(known)}"
+
+
+def _unexpanded(message: str, text: str, node: Scalar) -> str:
+    """*message* with what stands in the file, since what it stands for may be a secret."""
+    return message.replace(text, node.text) if text and text != node.text else message
+
+
+def _wanted(about: Annotation) -> str:
+    """What *about* wants, in words for a fault."""
+    words: list[str] = []
+    for member in about.members:
+        inner = Annotation(member) if len(about.members) > 1 else about
+        origin = get_origin(inner.base)
+        if inner.base is type(None):
+            words.append("null")
+        elif inner.steps is not None or origin is tuple:
+            words.append("a list")
+        elif is_section(inner.base) or origin is dict:
+            words.append("a mapping")
+        else:
+            words.append(describe(inner))
+    return " or ".join(words)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks over whole sections: what no field can know of itself, and what is on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.config.root import Config, ModelConfig, ServerConfig, WorkerConfig
+from gateway.units import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from msgspec import Struct
+
+    Check = Callable[[Any], Iterable[tuple[str, str]]]
+
+
+def server(section: ServerConfig) -> Iterator[tuple[str, str]]:
+    """The two ports are two."""
+    if section.http == section.admin and not section.http.endswith(":0"):
+        yield "admin", f"is the same as http, {section.http}; expected another port"
+
+
+def model(section: ModelConfig) -> Iterator[tuple[str, str]]:
+    """No worker is listed twice: it would be taken for two."""
+    addresses = [each.address for each in section.backends if each.address is not None]
+    for address in sorted({each for each in addresses if addresses.count(each) > 1}):
+        yield "backends", f"the address {address} is there twice; expected each worker once"
+
+
+def config(section: Config) -> Iterator[tuple[str, str]]:
+    """No cache takes entries that its store cannot hold."""
+    room = section.cache.max_bytes
+    for name, each in section.models.items():
+        if each.cache is not None and each.cache.max_entry_bytes > room:
+            entry = format_size(each.cache.max_entry_bytes)
+            message = (
+                f"max_bytes is {format_size(room)}; the model {name} has entries up to {entry}"
+            )
+            yield "cache", message
+
+
+def model_files(section: WorkerConfig) -> Iterator[tuple[str, str]]:
+    """The model is where *section* says, in a form that a worker can find."""
+    path = Path(section.path)
+    try:
+        if path.is_file():
+            if path.suffix != ".onnx":
+                yield "path", f"{path} is not an .onnx file; expected one, or a model directory"
+            return
+        if not path.is_dir():
+            yield "path", f"{path} does not exist, seen from {Path.cwd()}"
+            return
+        versions = sorted(int(each.name) for each in path.iterdir() if each.name.isdecimal())
+        if section.version is not None and section.version not in versions:
+            there = ", ".join(map(str, versions)) or "none"
+            yield "version", f"{path} has no version {section.version}; versions there: {there}"
+        elif not versions:
+            yield "path", f"{path} has no version directory; expected {path}/1/model.onnx"
+        else:
+            chosen = path / str(versions[-1] if section.version is None else section.version)
+            if not (chosen / "model.onnx").is_file():
+                yield "path", f"{chosen / 'model.onnx'} does not exist"
+    except OSError as error:
+        yield "path", f"{path} cannot be read: {error.strerror}"
+
+
+SECTIONS: dict[type[Struct], Check] = {Config: config, ModelConfig: model, ServerConfig: server}
+FILES: dict[type[Struct], Check] = {WorkerConfig: model_files}
