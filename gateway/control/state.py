@@ -8,38 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.wire.runtime import state_directory
+from gateway.wire.state import EndpointState, GatewayState
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # A gateway writes once a second; one that has not for this long is gone or stuck.
 STALE: Final = 5.0
-
-
-class EndpointState(msgspec.Struct, frozen=True):
-    """One endpoint as one gateway process sees it; *more* facts may follow later."""
-
-    name: str
-    address: str
-    state: str
-    pending: int
-    weight: float = 1.0
-    attempts: int = 0
-    ejected_for: float | None = None
-
-
-class ModelState(msgspec.Struct, frozen=True):
-    """One model as one gateway process sees it; *queued* counts requests that wait in it."""
-
-    ready: bool
-    queued: int
-    endpoints: tuple[EndpointState, ...]
-
-
-class GatewayState(msgspec.Struct, frozen=True):
-    """What one gateway process writes."""
-
-    models: dict[str, ModelState]
 
 
 _decoder: Final = msgspec.msgpack.Decoder(GatewayState)

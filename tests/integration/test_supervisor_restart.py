@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 import pytest
 
@@ -36,6 +37,18 @@ def test_a_process_that_keeps_dying_keeps_being_started() -> None:
                 "supervisor restarting-digits-0-SIGKILL",
                 "digits-0 started",
             ]
+
+
+def test_a_restarted_gateway_listens_where_it_did_before() -> None:
+    """The port is the supervisor's: it is free at no moment, and clients wait in its queue."""
+    with Household("gateway-0:gateway:listening") as house:
+        _, port = house.next().split(" port-")
+        assert house.next() == "supervisor ready"
+        house.send(signal.SIGSTOP, "gateway-0")
+        with socket.create_connection(("127.0.0.1", int(port))):
+            house.send(signal.SIGKILL, "gateway-0")
+            assert house.next() == "supervisor restarting-gateway-0-SIGKILL"
+            assert house.next() == f"gateway-0 port-{port}"
 
 
 def test_a_refused_input_ends_the_start_with_code_2() -> None:

@@ -10,6 +10,7 @@ import sys
 from gateway.supervisor.child import Child, Kind, Process
 from gateway.supervisor.loop import loop, signals
 from gateway.supervisor.watch import Watch
+from gateway.wire.listen import listen
 
 
 class Reporter:
@@ -43,11 +44,13 @@ def main(arguments: list[str]) -> int:
     """Run the household until it ends; gives its exit code."""
     grace = float(os.environ.get("GRACE", "30"))
     processes = []
+    (port,) = listen("127.0.0.1:0", key="server.http")
     for argument in arguments:
         name, kind, manner = argument.split(":")
         argv = (sys.executable, "-m", "tests.support.standin", name, manner)
-        processes.append(Process(Child(name, Kind(kind), argv)))
-    with signals() as arriving:
+        sockets = (("http", port.fileno()),) if manner == "listening" else ()
+        processes.append(Process(Child(name, Kind(kind), argv, sockets=sockets)))
+    with port, signals() as arriving:
         watch = Watch(processes, Reporter(), grace=grace, patience=grace)
         return loop(watch, arriving)
 

@@ -15,7 +15,7 @@ from gateway.wire.process import announce_ready, die_with_parent, inherited_sock
 
 
 def main(name: str, manner: str) -> int:
-    """Live in the *manner* asked for: well, refusing, crashing, mute, or stubborn."""
+    """Live in the *manner* asked for: well, listening, refusing, crashing, mute, or stubborn."""
     die_with_parent()
     events = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     events.connect(os.environ["EVENTS"])
@@ -31,9 +31,9 @@ def main(name: str, manner: str) -> int:
         return 2
     if manner == "crashing":
         return 1
+    report("started" if listening is None else f"port-{listening.getsockname()[1]}")
     if manner != "mute":
         announce_ready()
-    report("started" if listening is None else f"port-{listening.getsockname()[1]}")
     while True:
         signal.sigwait(wanted)
         report("SIGTERM")

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a gateway process knows of its endpoints, as it writes it down for the control process."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class EndpointState(msgspec.Struct, frozen=True):
+    """One endpoint as one gateway process sees it.
+
+    *attempts* counts those of this process; *ejected_for* are the seconds that an ejection lasts.
+    """
+
+    name: str
+    address: str
+    state: str
+    pending: int
+    weight: float = 1.0
+    attempts: int = 0
+    ejected_for: float | None = None
+
+
+class ModelState(msgspec.Struct, frozen=True):
+    """One model as one gateway process sees it; *queued* counts the rows that wait in it."""
+
+    ready: bool
+    queued: int
+    endpoints: tuple[EndpointState, ...]
+
+
+class GatewayState(msgspec.Struct, frozen=True):
+    """What one gateway process writes."""
+
+    models: dict[str, ModelState]
