@@ -57,9 +57,12 @@ class Drive(Generic[T]):
             if waits_for is None:  # a bare yield, as in asyncio.sleep(0)
                 asyncio.get_running_loop().call_soon(self.step)
                 return
-            waits_for._asyncio_future_blocking = False
+            waits_for._asyncio_future_blocking = False  # noqa: SLF001 - as a task must do
             self._waits_for = waits_for
             waits_for.add_done_callback(self.step)
+            if self._cancelled and waits_for.cancel():
+                # Cancelled by what it called itself: the wait that it has just begun is over.
+                self._cancelled = False
 
     def cancel(self) -> None:
         """Raise CancelledError where the coroutine waits, as `asyncio.Task.cancel` does."""

@@ -12,6 +12,8 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
+import numpy as np
+
 from gateway.drive import Drive, drive
 from gateway.edge.head import MAX_HEAD, Head, Heads
 from gateway.edge.ids import new_id
@@ -85,7 +87,7 @@ class Lane:
         """Close idle connections now, and every other one behind its answer."""
         self.draining = True
         for connection in list(self.connections):
-            if connection.awaits == "idle":
+            if connection.quiet:
                 connection.give_up()
 
 
@@ -93,7 +95,8 @@ class FastLane(asyncio.Protocol):
     """One connection; requests are answered one after the other, in order."""
 
     __slots__ = ("_answered_now", "_body", "_buffer", "_drive", "_eof", "_exchange", "_head",
-                 "_lane", "_paused", "_service", "_transport", "awaits", "busy", "since")  # fmt: skip
+                 "_lane", "_paused", "_service", "_transport", "awaits", "busy",
+                 "since")  # fmt: skip
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
@@ -125,8 +128,14 @@ class FastLane(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The client is gone: what is done for it has no reader any more."""
         self._lane.connections.discard(self)
+        self._exchange = None  # an answer that comes in spite of it is not written
         if self._drive is not None:
             self._drive.cancel()
+
+    @property
+    def quiet(self) -> bool:
+        """No byte of a request waits to be answered."""
+        return not self.busy and not self._buffer and self.awaits != "body"
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the current request, or of one after it."""
@@ -162,13 +171,14 @@ class FastLane(asyncio.Protocol):
                 data = data[end:]
                 self._head = head
             if len(data) < head.length:
-                if head.length > _LARGE:
+                if head.length > _LARGE and not self._eof:
                     self._read_large(head, data)
                 else:
                     self._await_more(data, "body")
                 return
             self._head = None
             body, data = data[: head.length], data[head.length :]
+            self._buffer = data
             self._begin(head, body)
             if self.busy or self._paused or self._transport.is_closing():
                 break
@@ -177,6 +187,9 @@ class FastLane(asyncio.Protocol):
             self.awaits = "idle"
 
     def _await_more(self, data: bytes, what: str) -> None:
+        if self._eof:
+            self._transport.close()  # there is no more
+            return
         self._buffer = data
         if self.awaits != what:
             self.awaits, self.since = what, perf_counter()
@@ -241,12 +254,12 @@ class FastLane(asyncio.Protocol):
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 raise error
             return
-        keep = head.keep_alive and not self._lane.draining and not self._eof
+        keep = head.keep_alive and not self._lane.draining and not (self._eof and not self._buffer)
         transport.write(render(exchange, answer, keep_alive=keep))
         if not keep:
             transport.close()
             return
-        self.awaits, self.since = "idle", exchange.arrived
+        self.awaits, self.since = "idle", perf_counter()
         if later and not self._paused:
             self._resume()
 
@@ -269,7 +282,7 @@ class FastLane(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; it may still read the answer to what it sent."""
         self._eof = True
-        return self.busy
+        return self.busy or (self._paused and bool(self._buffer))
 
     def give_up(self) -> None:
         """Close the connection without a word: nothing is in progress on it."""
@@ -287,9 +300,10 @@ class _Body(asyncio.BufferedProtocol):
     def __init__(self, lane: FastLane, head: Head, begun: bytes) -> None:
         self._lane = lane
         self._head = head
-        self._data = bytearray(head.length)
-        self._data[: len(begun)] = begun
-        self._view = memoryview(self._data)
+        # Not a bytearray: that is filled with zeros, so that an announced length alone would take
+        # the memory, and the loop the time.
+        self._view = np.empty(head.length, np.uint8).data
+        self._view[: len(begun)] = begun
         self._end = len(begun)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
@@ -297,7 +311,7 @@ class _Body(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._end += nbytes
-        if self._end == len(self._data):
+        if self._end == self._head.length:
             self._lane.large_received(self._head, self._view)
 
     def eof_received(self) -> bool:
@@ -311,5 +325,3 @@ class _Body(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._lane.resume_writing()
-
-

@@ -33,8 +33,10 @@ class Gate:
     async def emptied(self) -> None:
         """Wait until nobody is inside; only useful once closed."""
         while self.inside:
-            self._empty = asyncio.get_running_loop().create_future()
-            await self._empty
+            if self._empty is None or self._empty.done():
+                self._empty = asyncio.get_running_loop().create_future()
+            # Shielded, because others may wait for the same.
+            await asyncio.shield(self._empty)
 
 
 class Admission:

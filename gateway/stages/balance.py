@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.errors import NoReadyEndpoint
+from gateway.errors import NoReadyEndpoint, UpstreamError
 
 if TYPE_CHECKING:
     from gateway.upstream.pool import Pool
@@ -28,6 +28,6 @@ class Balance:
             raise NoReadyEndpoint(f"no endpoint of model '{request.model}' is ready")
         try:
             return await endpoint(request)
-        except BaseException:
+        except UpstreamError:
             request.avoid = (*request.avoid, endpoint.name)
             raise

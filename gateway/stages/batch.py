@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from gateway.drive import Drive, drive
 from gateway.errors import (
     BadAnswer,
-    ClientError,
     ConnectionLost,
     DeadlineExceeded,
     Draining,
@@ -23,6 +22,7 @@ from gateway.errors import (
     InvalidRequest,
     NoReadyEndpoint,
     Shed,
+    UpstreamError,
 )
 from gateway.stages.cost import Cost
 from gateway.stages.lines import Entry, Lines
@@ -111,9 +111,10 @@ class Batch:
             raise DeadlineExceeded("the deadline had passed before the request was queued")
         entry = Entry(request, loop.create_future(), now)
         lines = self._lines
-        if lines.rows and (
+        if lines and (
             lines.rows + entry.rows > self._queue_rows
             or lines.bytes + entry.nbytes > self._queue_bytes
+            or len(lines) >= self._queue_rows  # those without rows take room too
         ):
             self._shed_full.value += 1
             raise Shed(
@@ -154,10 +155,10 @@ class Batch:
             share = -(-lines.rows // endpoints)
             self._dispatch(lines.take(min(worth, max(share, 1)), self._fits))
 
-    def _fits(self, entry: Entry, rows: int) -> bool:
-        """Whether a batch of *rows* with *entry* in it would be in time for it."""
+    def _fits(self, deadline: float, rows: int) -> bool:
+        """Whether a batch of *rows* that leaves now is expected back before *deadline*."""
         expected = self.cost.seconds(rows)
-        return expected < _QUICK or perf_counter() + expected < entry.request.deadline
+        return expected < _QUICK or perf_counter() + expected < deadline
 
     def _dispatch(self, entries: list[Entry]) -> None:
         now = perf_counter()
@@ -211,7 +212,7 @@ class Batch:
     ) -> None:
         if isinstance(error, NoReadyEndpoint | Draining):
             self._requeue(entries, error)
-        elif request.members > 1 and isinstance(error, ConnectionLost | InvalidRequest | BadAnswer):
+        elif request.members > 1 and _may_blame_one(error):
             # One member may be at fault; alone each gets its own verdict, once.
             for entry in entries:
                 if entry.waits:
@@ -299,3 +300,13 @@ class Batch:
                 flight.drive.cancel()
         if earliest != NEVER:
             self._wake(asyncio.get_running_loop(), earliest)
+
+
+def _may_blame_one(error: BaseException | None) -> bool:
+    """Whether a batch may have failed because of one of its members.
+
+    A batch that took too long, or never left, says nothing about its members.
+    """
+    return isinstance(error, ConnectionLost | InvalidRequest | BadAnswer) or (
+        type(error) is UpstreamError
+    )

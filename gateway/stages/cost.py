@@ -17,14 +17,15 @@ _DECAY: Final = 0.98
 class Cost:
     """An exponentially weighted least-squares line through (rows, seconds).
 
-    The last fifty runs or so count. Until runs of different sizes have been seen, the slope is
-    unknown and nothing is limited.
+    The last fifty runs or so count. While all of them were of one size, the slope is unknown:
+    then twice that size is worth a try, because without it nothing would ever be learned.
     """
 
-    __slots__ = ("_n", "_x", "_xx", "_xy", "_y", "fixed", "per_row")
+    __slots__ = ("_n", "_try", "_x", "_xx", "_xy", "_y", "fixed", "per_row")
 
     def __init__(self) -> None:
         self._n = self._x = self._xx = self._y = self._xy = 0.0
+        self._try = 0.0
         self.fixed = 0.0
         self.per_row = 0.0
 
@@ -33,6 +34,7 @@ class Cost:
 
     def observe(self, rows: int, seconds: float) -> None:
         """A run of *rows* took *seconds* of computing."""
+        rows = max(rows, 1)  # a run of no rows costs something too
         self._n = self._n * _DECAY + 1
         self._x = self._x * _DECAY + rows
         self._xx = self._xx * _DECAY + rows * rows
@@ -43,16 +45,18 @@ class Cost:
             # All runs were of one size: what a row costs at most is known, no more.
             self.per_row = self._y / self._x
             self.fixed = 0.0
+            self._try = 2 * self._x / self._n
             return
+        self._try = 0.0
         slope = (self._n * self._xy - self._x * self._y) / spread
-        self.per_row = max(slope, 0.0)
+        self.per_row = slope = max(slope, 0.0)
         self.fixed = max((self._y - slope * self._x) / self._n, 0.0)
 
     def rows_worth(self, most: int) -> int:
         """How many rows are worth to gather, 1 to *most*."""
         if self.per_row <= 0:
             return most
-        worth = (self.fixed + HOP) / (FIXED_SHARE * self.per_row)
+        worth = max((self.fixed + HOP) / (FIXED_SHARE * self.per_row), self._try)
         return most if worth >= most else max(1, int(worth))
 
     def seconds(self, rows: int) -> float:

@@ -111,11 +111,12 @@ class Lines:
             del self._lines[line]
         self._gone(entry)
 
-    def take(self, rows: int, fits: Callable[[Entry, int], bool]) -> list[Entry]:
+    def take(self, rows: int, fits: Callable[[float, int], bool]) -> list[Entry]:
         """The next batch: the longest waiting entry, and up to *rows* rows of its class.
 
-        An entry larger than *rows* goes alone. *fits* may end a batch before it grows too slow for
-        a member. Must not be called when empty.
+        An entry larger than *rows* goes alone. *fits* says whether a batch of so many rows would
+        be in time for a deadline: it ends a batch that would grow too slow for a member, unless
+        that one is late in any case. Must not be called when empty.
         """
         lines = self._lines
         if len(lines) == 1:
@@ -125,12 +126,17 @@ class Lines:
         first = entries.popleft()
         batch = [first]
         total = first.rows
+        tightest = first.request.deadline
         while entries:
             following = entries[0]
-            if total + following.rows > rows or not fits(following, total + following.rows):
+            grown = total + following.rows
+            if grown > rows:
+                break
+            tighter = min(tightest, following.request.deadline)
+            if not fits(tighter, grown) and fits(tightest, total):
                 break
             batch.append(entries.popleft())
-            total += following.rows
+            total, tightest = grown, tighter
         if not entries:
             del lines[line]
         for entry in batch:

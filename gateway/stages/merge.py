@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gateway.errors import BadAnswer
+from gateway.errors import BadAnswer, InvalidRequest
 from gateway.wire.message import InferRequest, InferResponse
 from gateway.wire.tensor import ITEM_SIZE, Buffer, Tensor, element_ends
 
@@ -75,9 +76,12 @@ def _concatenate(tensors: list[Tensor]) -> Tensor:
 def split(response: InferResponse, rows: Sequence[int]) -> list[InferResponse]:
     """The rows of *response* as one response for each of *rows*, which counts its rows.
 
-    Nothing is copied. Raises BadAnswer unless the first dimension of every output is the sum of
-    *rows*: an answer that does not line up must reach nobody.
+    Nothing is copied. Raises BadAnswer unless there are outputs, the first dimension of each is
+    the sum of *rows*, and its data is as long as its shape says: an answer that does not line up
+    must reach nobody.
     """
+    if not response.outputs:
+        raise BadAnswer("the answer to a batch has no outputs")
     total = sum(rows)
     cut: list[list[Tensor]] = []
     for tensor in response.outputs:
@@ -94,13 +98,19 @@ def split(response: InferResponse, rows: Sequence[int]) -> list[InferResponse]:
 
 def _rows_of(tensor: Tensor, rows: Sequence[int], total: int) -> list[Tensor]:
     name, datatype, trailing = tensor.name, tensor.datatype, tensor.shape[1:]
+    per_row = prod(trailing)
     data: Buffer = tensor.data
     if not isinstance(data, memoryview):
         data = memoryview(data)
     tensors = []
     start = row = 0
-    if ITEM_SIZE[datatype]:
-        stride = len(data) // total if total else 0
+    width = ITEM_SIZE[datatype]
+    if width:
+        stride = width * per_row
+        if len(data) != total * stride:
+            raise BadAnswer(
+                f"output '{name}' has {len(data)} bytes for {datatype}{list(tensor.shape)}"
+            )
         one = (1, *trailing)
         for count in rows:
             end = start + count * stride
@@ -108,8 +118,14 @@ def _rows_of(tensor: Tensor, rows: Sequence[int], total: int) -> list[Tensor]:
             tensors.append(Tensor(name, datatype, shape, data[start:end]))
             start = end
         return tensors
-    ends = [0, *element_ends(data, name)]
-    per_row = (len(ends) - 1) // total if total else 0
+    try:
+        ends = [0, *element_ends(data, name)]
+    except InvalidRequest as error:
+        raise BadAnswer(f"output of a batch: {error}") from error
+    if len(ends) - 1 != total * per_row:
+        raise BadAnswer(
+            f"output '{name}' has {len(ends) - 1} elements for the shape {list(tensor.shape)}"
+        )
     stops = [0]
     for count in rows:
         row += count

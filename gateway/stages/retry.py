@@ -13,11 +13,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import (
-    AttemptTimeout,
     ConnectFailed,
     ConnectionLost,
     DeadlineExceeded,
     PoisonInput,
+    Shed,
     UpstreamError,
 )
 
@@ -94,8 +94,8 @@ class Retry:
 
     Back-off is full jitter up to ``base * 2^n`` (seconds, at most *most*), none after a failed
     connect. A merged request whose worker went away is not sent again as it is: `Batch` sends its
-    members singly, so that a poisonous one is found out. *typical* gives the usual seconds of an
-    attempt; with less than that left there is no point in another.
+    members singly, so that a poisonous one is found out. A request that found no endpoint was not
+    sent: it keeps its attempts, and those that it has used up stay used.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Retry:
         self._budget = budget or RetryBudget()
         self._base = base
         self._most = most
-        self._random = (rng or Random()).random  # noqa: S311 - jitter is no secret
+        self._random = (rng or Random()).random
         self._sleep = sleep
         self._exhausted = telemetry.retry_budget_exhausted.cell(model)
         # Held by a request that may have killed a worker: alone in flight it cannot be mistaken.
@@ -129,33 +129,40 @@ class Retry:
 
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Answer *request*; raises the last attempt's error, or PoisonInput."""
-        self._budget.deposit()
-        attempt = 1
+        if not request.attempts:
+            self._budget.deposit()
         while True:
+            request.attempts += 1
             request.trace.attempts += 1
             try:
                 if request.kills:
                     async with self._suspect:
                         return await self._inner(request)
                 return await self._inner(request)
+            except Shed:
+                request.attempts -= 1
+                request.trace.attempts -= 1
+                raise
             except UpstreamError as error:
                 self._judge(request, error)
-                if not error.retryable or request.members > 1 and _blames(error):
+                if not error.retryable or (request.members > 1 and _blames(error)):
                     raise
                 # Connect failures cost nothing, so one more of them is allowed.
                 allowed = self._attempts + isinstance(error, ConnectFailed)
-                if attempt >= allowed:
+                if request.attempts >= allowed:
                     raise
-                if perf_counter() >= request.deadline:
+                wait = 0.0
+                if not isinstance(error, ConnectFailed | ConnectionLost):
+                    most = min(self._base * 2**request.attempts, self._most)
+                    wait = self._random() * most
+                if perf_counter() + wait >= request.deadline:
                     raise DeadlineExceeded(f"no time left to try again after: {error}") from error
                 if not self._budget.withdraw():
                     self._exhausted.value += 1
                     raise
                 self._telemetry.retries.cell(self._model, error.code).value += 1
-                if not isinstance(error, ConnectFailed | ConnectionLost):
-                    wait = self._random() * min(self._base * 2**attempt, self._most)
-                    await self._sleep(min(wait, max(0.0, request.deadline - perf_counter())))
-                attempt += 1
+                if wait:
+                    await self._sleep(wait)
 
     @staticmethod
     def _judge(request: InferRequest, error: UpstreamError) -> None:
@@ -171,4 +178,4 @@ class Retry:
 
 def _blames(error: UpstreamError) -> bool:
     """Whether the request may be the cause of *error*."""
-    return isinstance(error, ConnectionLost) and not isinstance(error, AttemptTimeout)
+    return isinstance(error, ConnectionLost)

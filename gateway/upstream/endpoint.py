@@ -10,7 +10,7 @@ import asyncio
 import logging
 from random import Random
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import (
     AttemptTimeout,
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from gateway.wire.model import ModelInfo
 
 log = logging.getLogger(__name__)
+
+# The loop counts its timers from the beginning of a turn: without these seconds one could be early,
+# and a queue that waits for the end of an ejection would not be told of it.
+_LATE: Final = 0.01
 
 
 class Watcher(Protocol):
@@ -80,6 +84,7 @@ class Endpoint:
         self.draining = False
         self.pending = 0
         self.pending_rows = 0
+        self.attempts = 0
         self.cap = cap or 2
         self._own_cap = cap
         self._typical = 0.0
@@ -106,10 +111,11 @@ class Endpoint:
         return self.liveness.up and not self.draining and self.ejection.allows()
 
     async def __call__(self, request: InferRequest) -> InferResponse:
-        """Send *request*; raises an UpstreamError, or the client's own error found by the worker."""
-        self.ejection.sent()
+        """Send *request*; raises an UpstreamError, or what the worker says of the request."""
+        probe = self.ejection.sent()
         rows = request.rows
         self.pending += 1
+        self.attempts += 1
         self.pending_rows += rows
         started = perf_counter()
         result = "cancelled"
@@ -120,11 +126,11 @@ class Endpoint:
             else:
                 response = await answer
             result = "ok"
-            self.ejection.succeeded()
+            self.ejection.succeeded(probe=probe)
             self._typical += (perf_counter() - started - self._typical) * 0.1
         except UpstreamError as error:
             result = error.code
-            self._failed(error)
+            self._failed(error, probe=probe)
             raise
         except GatewayError as error:
             # The request's own fault, or a refusal: the endpoint has answered, so it lives.
@@ -132,13 +138,13 @@ class Endpoint:
             if isinstance(error, Draining):
                 self.drains()
             if not isinstance(error, DeadlineExceeded):
-                self.ejection.succeeded()
+                self.ejection.succeeded(probe=probe)
             raise
         finally:
             self.pending -= 1
             self.pending_rows -= rows
             if result in ("cancelled", "deadline_exceeded"):
-                self.ejection.dropped()
+                self.ejection.dropped(probe=probe)
             seconds = perf_counter() - started
             request.trace.upstream += seconds
             self._watcher.attempted(self, result, seconds)
@@ -146,9 +152,7 @@ class Endpoint:
         request.trace.endpoint = self.name
         return response
 
-    async def _within(
-        self, answer: asyncio.Future[InferResponse], seconds: float
-    ) -> InferResponse:
+    async def _within(self, answer: asyncio.Future[InferResponse], seconds: float) -> InferResponse:
         # Not asyncio.timeout: a driven coroutine has no task that it could cancel.
         expired = False
 
@@ -167,14 +171,15 @@ class Endpoint:
         finally:
             timer.cancel()
 
-    def _failed(self, error: UpstreamError) -> None:
-        reason = self.ejection.failed()
+    def _failed(self, error: UpstreamError, *, probe: bool) -> None:
+        reason = self.ejection.failed(probe=probe)
         if reason is None or (reason != "probe" and not self._watcher.may_eject(self)):
             return
         seconds = self.ejection.eject()
         log.warning("endpoint %s ejected for %.1f s (%s): %s", self.name, seconds, reason, error)
         self._watcher.ejected(self, reason)
-        asyncio.get_running_loop().call_later(seconds, self._watcher.changed, self)
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds + _LATE, self._watcher.changed, self)
 
     # What the transport tells.
 
@@ -210,7 +215,7 @@ class Endpoint:
         for the inference that is running. An endpoint that falls loses its connection, so that
         what a frozen worker holds is tried elsewhere before its deadline.
         """
-        spread = rng or Random()  # noqa: S311 - probes are spread, not hidden
+        spread = rng or Random()
         while True:
             pause = interval / 4 if self.liveness.in_transition else interval
             await asyncio.sleep(pause * (1 + jitter * (2 * spread.random() - 1)))

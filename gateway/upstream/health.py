@@ -81,7 +81,7 @@ class Ejection:
         self._base = base
         self._most = most
         self._jitter = jitter
-        self._rng = rng or Random()  # noqa: S311 - spreading returns is no secret
+        self._rng = rng or Random()
         self._failures_in_row = 0
         self._successes = 0
         self._failures: deque[float] = deque()
@@ -94,38 +94,50 @@ class Ejection:
         state = "closed" if self.until is None else "half-open" if self.probing else "open"
         return f"<Ejection {state} in_row={self._failures_in_row} times={self._times}>"
 
+    @property
+    def left(self) -> float | None:
+        """Seconds until a probe request may be sent; None where nothing is ejected."""
+        return None if self.until is None else max(0.0, self.until - self._clock())
+
     def allows(self) -> bool:
         """Whether a request may be sent now; half-open allows one until it is answered."""
         if self.until is None:
             return True
         return not self.probing and self._clock() >= self.until
 
-    def sent(self) -> None:
-        """A request goes out; behind an ejection it is the probe."""
-        if self.until is not None:
-            self.probing = True
+    def sent(self) -> bool:
+        """A request goes out; returns whether it is the probe behind an ejection.
 
-    def succeeded(self) -> bool:
+        What was sent before the ejection may still end while the probe is on its way, and says
+        nothing of the time after: so each result tells whether it is the probe's.
+        """
+        if self.until is None or self.probing:
+            return False
+        self.probing = True
+        return True
+
+    def succeeded(self, *, probe: bool = False) -> bool:
         """Count an answer; returns whether it ended an ejection."""
         self._failures_in_row = 0
         self._successes += 1
-        if self.until is None or not self.probing:
+        if not (probe and self.probing):
             return False
         self.until, self.probing, self._times, self._successes = None, False, 0, 0
         self._failures.clear()
         return True
 
-    def dropped(self) -> None:
-        """The probe ended without a verdict, because its client left: let another one go."""
-        self.probing = False
+    def dropped(self, *, probe: bool = False) -> None:
+        """A request ended without a verdict, because its client left: let another probe go."""
+        if probe:
+            self.probing = False
 
-    def failed(self) -> str | None:
+    def failed(self, *, probe: bool = False) -> str | None:
         """Count a failure; returns the reason for an ejection that is due, None without one.
 
         The pool decides whether it may happen, and then calls `eject`.
         """
         now = self._clock()
-        if self.probing:
+        if probe and self.probing:
             return "probe"
         self._failures_in_row += 1
         if now - self._window_from > self._window:

@@ -70,7 +70,7 @@ class Link:
     def send(self, request: InferRequest) -> asyncio.Future[InferResponse]:
         """Put *request* on the connection; see Transport."""
         future: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
-        wire = self._wire
+        wire = self._open_wire()
         if wire is None:
             future.set_exception(ConnectFailed(f"worker {self.address} is not connected"))
             return future
@@ -87,7 +87,7 @@ class Link:
 
     async def probe(self) -> float:
         """One inference of the worker's own warm-up input; seconds from ping to pong."""
-        wire = self._wire
+        wire = self._open_wire()
         if wire is None:
             raise ConnectFailed(f"worker {self.address} is not connected")
         self._last_id = id_ = (self._last_id + 1) & 0xFFFFFFFF
@@ -104,8 +104,7 @@ class Link:
     def drop(self, reason: str) -> None:
         """Give the connection up; `run` makes a new one."""
         if self._wire is not None:
-            self._wire.reason = reason
-            self._wire.transport.abort()
+            self._wire.end(reason)
 
     async def run(self) -> None:
         """Connect, and connect again whenever the connection ends, until cancelled."""
@@ -118,24 +117,21 @@ class Link:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RECONNECT_MOST)
                 continue
-            pause = RECONNECT_FIRST
-            hello = wire.hello.result()
-            self._wire = wire
-            self._upcall.came_up(hello.model, hello.instance)
             try:
                 await asyncio.shield(wire.closed)
             finally:
-                # Set before anyone is told, so that nobody sends into a dead connection.
+                # Cancelled: nobody is told that the worker went away, because it did not.
                 self._wire = None
-                wire.transport.abort()
-            self._upcall.went_down(wire.reason)
+                wire.end("this gateway has no more use for it")
+            pause = RECONNECT_FIRST
+            await asyncio.sleep(pause)
 
     async def _connect(self) -> _Wire:
         loop = asyncio.get_running_loop()
         kind, _, rest = self.address.partition(":")
 
         def protocol() -> _Wire:
-            return _Wire(self.address, self._upcall, loop)
+            return _Wire(self, loop)
 
         async with asyncio.timeout(self._connect_timeout):
             if kind == "unix":
@@ -147,17 +143,42 @@ class Link:
             async with asyncio.timeout(HELLO_TIMEOUT):
                 await asyncio.shield(wire.hello)
         except BaseException:
-            wire.transport.abort()
+            wire.hello.cancel()
+            wire.end("it did not say hello")
             raise
         return wire
+
+    def _open_wire(self) -> _Wire | None:
+        wire = self._wire
+        if wire is not None and wire.transport.is_closing():
+            # It broke while something was written, and the loop has not told yet.
+            wire.end("the connection broke")
+        return self._wire
+
+    # What the wire tells, at once: a request that is tried again must not meet a dead connection.
+
+    def greeted(self, wire: _Wire, hello: Hello) -> None:
+        """The worker behind *wire* said who it is."""
+        self._wire = wire
+        self._upcall.came_up(hello.model, hello.instance)
+
+    def drains(self) -> None:
+        """The worker takes no more."""
+        self._upcall.drains()
+
+    def ended(self, wire: _Wire) -> None:
+        """*wire* is of no more use; what was in flight on it has been failed."""
+        if self._wire is wire:
+            self._wire = None
+            self._upcall.went_down(wire.reason)
 
 
 class _Wire(asyncio.BufferedProtocol):
     """One life of the connection: what is in flight on it, and how it ended."""
 
-    def __init__(self, address: str, upcall: Upcall, loop: asyncio.AbstractEventLoop) -> None:
-        self._address = address
-        self._upcall = upcall
+    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop) -> None:
+        self._link = link
+        self._address = link.address
         self._reader = FrameReader()
         self.get_buffer = self._reader.get_buffer  # type: ignore[method-assign]
         self.pending: dict[int, tuple[asyncio.Future[InferResponse], InferRequest]] = {}
@@ -178,12 +199,21 @@ class _Wire(asyncio.BufferedProtocol):
             for received in self._reader.buffer_updated(nbytes):
                 self._take(received)
         except FrameError as error:
-            self.reason = f"protocol error: {error}"
-            log.warning("worker %s: %s", self._address, error)
-            self.transport.abort()
+            self.end(f"protocol error: {error}")
+
+    def eof_received(self) -> None:
+        self.end("closed by the worker")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.reason = self.reason or (str(exc) if exc else "closed by the worker")
+        self.end(str(exc) if exc else "closed by the worker")
+
+    def end(self, reason: str) -> None:
+        """Close the connection now and fail what is in flight; a second call does nothing."""
+        if self.closed.done():
+            return
+        self.reason = reason
+        self.closed.set_result(None)
+        self.transport.abort()
         lost = ConnectionLost(f"worker {self._address} went away: {self.reason}")
         pending, self.pending = self.pending, {}
         for future, _ in pending.values():
@@ -194,8 +224,7 @@ class _Wire(asyncio.BufferedProtocol):
                 pong.set_exception(lost)
         if not self.hello.done():
             self.hello.set_exception(ConnectionRefusedError(lost.message))
-        if not self.closed.done():
-            self.closed.set_result(None)
+        self._link.ended(self)
 
     def forget(self, id_: int) -> None:
         """Nobody waits for *id_* any more: say so to the worker."""
@@ -215,16 +244,18 @@ class _Wire(asyncio.BufferedProtocol):
         elif kind is Kind.HELLO:
             if self.hello.done():
                 raise FrameError("a second hello")
-            self.hello.set_result(read_head(received.head, Hello))
+            hello = read_head(received.head, Hello)
+            self.hello.set_result(hello)
+            self._link.greeted(self, hello)
         elif kind is Kind.DRAIN:
-            self._upcall.drains()
+            self._link.drains()
         else:
             raise FrameError(f"a worker does not send {kind.name}")
 
     def _result(self, received: Frame) -> None:
         head = read_head(received.head, ResultHead)
         entry = self.pending.pop(received.id, None)
-        if entry is None:
+        if entry is None or entry[0].done():
             return  # cancelled while the answer was on its way
         future, request = entry
         try:
@@ -241,7 +272,7 @@ class _Wire(asyncio.BufferedProtocol):
     def _error(self, received: Frame) -> None:
         head = read_head(received.head, ErrorHead)
         entry = self.pending.pop(received.id, None)
-        if entry is None:
+        if entry is None or entry[0].done():
             return
         known = _WORKER_ERRORS.get(head.code, UpstreamError)
         entry[0].set_exception(known(head.message))

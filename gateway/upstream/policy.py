@@ -43,7 +43,7 @@ class LeastOutstanding:
 
     def __init__(self, *, rng: Random | None = None) -> None:
         # A balancing decision is no secret, and the cryptographic source costs ten times as much.
-        self._random = (rng or Random()).random  # noqa: S311
+        self._random = (rng or Random()).random
 
     def __repr__(self) -> str:
         return "<LeastOutstanding>"

@@ -66,7 +66,7 @@ class Pool:
         return any(endpoint.healthy for endpoint in self.endpoints)
 
     def pick(self, avoid: Sequence[str] = ()) -> Endpoint | None:
-        """A ready endpoint, none of *avoid* unless nothing else is healthy; None if all are full."""
+        """A ready endpoint, or None; one of *avoid* only if nothing else is healthy."""
         ready = []
         others = False
         for endpoint in self.endpoints:
@@ -132,6 +132,4 @@ class Pool:
         async with asyncio.TaskGroup() as group:
             for endpoint in self.endpoints:
                 group.create_task(endpoint.transport.run())
-                group.create_task(
-                    endpoint.watch(interval=interval, timeout=timeout, jitter=jitter)
-                )
+                group.create_task(endpoint.watch(interval=interval, timeout=timeout, jitter=jitter))

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from math import prod
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from gateway.errors import FrameError
+from gateway.errors import FrameError, InvalidRequest
 from gateway.wire.model import ModelInfo
-from gateway.wire.tensor import ITEM_SIZE, Buffer, Tensor
+from gateway.wire.tensor import ITEM_SIZE, Buffer, Tensor, element_ends
 
 MAGIC: Final = 0x1F
 PREFIX: Final = struct.Struct("<BBHIIQ")
@@ -28,6 +29,8 @@ MAX_HEAD: Final = 1 << 20
 # The largest body a peer may announce, so that a damaged length cannot make us reserve the memory.
 MAX_BODY: Final = 1 << 30
 STAGE_SIZE: Final = 1 << 18
+# numpy has no more dimensions either; without a bound, multiplying them could take seconds.
+MAX_RANK: Final = 64
 _PAD: Final = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
 
 
@@ -83,7 +86,7 @@ class ResultHead(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ErrorHead(msgspec.Struct, frozen=True, array_like=True):
-    """*code* is that of a GatewayError: ``invalid_request`` blames the input, all else the worker."""
+    """*code* is a GatewayError's: ``invalid_request`` blames the input, all else the worker."""
 
     code: str
     message: str
@@ -143,7 +146,7 @@ def read_head(raw: bytes, kind: type[H]) -> H:
     """The head of a frame; raises FrameError if it is not a *kind*."""
     try:
         head: H = _DECODERS[kind].decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(f"{kind.__name__}: {error}") from error
     return head
 
@@ -162,20 +165,37 @@ def read_tensors(heads: list[TensorHead], body: memoryview) -> tuple[Tensor, ...
         width = ITEM_SIZE.get(head.datatype)
         if width is None:
             raise FrameError(f"tensor '{head.name}': unknown datatype '{head.datatype}'")
-        if width:
-            expected = width
-            for dimension in head.shape:
-                expected *= dimension
-            if expected != head.size or min(head.shape, default=0) < 0:
-                raise FrameError(
-                    f"tensor '{head.name}': {head.datatype}{list(head.shape)} "
-                    f"takes {expected} bytes, not {head.size}"
-                )
-        tensors.append(Tensor(head.name, head.datatype, head.shape, body[offset:end]))
+        shape = head.shape
+        if len(shape) > MAX_RANK or min(shape, default=0) < 0:
+            raise FrameError(
+                f"tensor '{head.name}': {len(shape)} dimensions, the least {min(shape)}; "
+                f"at most {MAX_RANK} are possible, and none below 0"
+            )
+        expected = width
+        for dimension in shape:
+            expected *= dimension
+        if width and expected != head.size:
+            raise FrameError(
+                f"tensor '{head.name}': {head.datatype}{list(shape)} "
+                f"takes {expected} bytes, not {head.size}"
+            )
+        data = body[offset:end]
+        if not width:
+            _check_elements(head, data)
+        tensors.append(Tensor(head.name, head.datatype, shape, data))
         offset = end + (-head.size % 8)
     if offset != len(body):
         raise FrameError(f"{len(body) - offset} bytes behind the last tensor")
     return tuple(tensors)
+
+
+def _check_elements(head: TensorHead, data: memoryview) -> None:
+    try:
+        count = len(element_ends(data, head.name))
+    except InvalidRequest as error:
+        raise FrameError(error.message) from error
+    if count != prod(head.shape):
+        raise FrameError(f"tensor '{head.name}': {count} elements for the shape {list(head.shape)}")
 
 
 class Frame:
@@ -203,13 +223,15 @@ class FrameReader:
     own size, into which the socket reads at once, so that a large tensor is never copied.
     """
 
-    __slots__ = ("_end", "_large", "_large_end", "_large_view", "_max_body", "_stage", "_stage_view")
+    __slots__ = ("_end", "_large", "_large_end", "_large_view", "_max_body", "_needed", "_stage",
+                 "_stage_view")  # fmt: skip
 
     def __init__(self, *, max_body: int = MAX_BODY) -> None:
         self._max_body = max_body
         self._stage = bytearray(STAGE_SIZE)
         self._stage_view = memoryview(self._stage)
         self._end = 0
+        self._needed = PREFIX_SIZE
         self._large: bytearray | None = None
         self._large_view = _NO_BODY
         self._large_end = 0
@@ -234,8 +256,10 @@ class FrameReader:
                 return []
             complete = self._parse(self._large_view, 0)
             self._large, self._large_view = None, _NO_BODY
-            return [complete] if complete is not None else []
+            return [complete]
         self._end += nbytes
+        if self._end < self._needed:
+            return []
         return self._drain_stage()
 
     def _drain_stage(self) -> list[Frame]:
@@ -243,6 +267,7 @@ class FrameReader:
         # One copy of all that arrived, so that the stage can be reused while bodies are in use.
         data = memoryview(bytes(self._stage_view[: self._end]))
         offset, end = 0, self._end
+        self._needed = PREFIX_SIZE
         while end - offset >= PREFIX_SIZE:
             total = self._announced(data, offset)
             if end - offset < total:
@@ -250,10 +275,9 @@ class FrameReader:
                     self._start_large(data[offset:], total)
                     self._end = 0
                     return frames
+                self._needed = total
                 break
-            complete = self._parse(data[: offset + total], offset)
-            if complete is not None:
-                frames.append(complete)
+            frames.append(self._parse(data, offset))
             offset += total
         rest = end - offset
         if offset and rest:
@@ -277,7 +301,8 @@ class FrameReader:
         size: int = PREFIX_SIZE + head + body
         return size
 
-    def _parse(self, data: memoryview, offset: int) -> Frame | None:
+    @staticmethod
+    def _parse(data: memoryview, offset: int) -> Frame:
         _, kind, _, id_, head, body = PREFIX.unpack_from(data, offset)
         start = offset + PREFIX_SIZE
         middle = start + head
