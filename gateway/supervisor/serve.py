@@ -47,11 +47,11 @@ def run(config_path: str, *, http: str | None = None, processes: int | None = No
             complain(fault)
         return BAD_INPUT
     server = config.server
-    logs.setup(server.log_level, process="supervisor")
     count = server.processes if processes is None else processes
     if count < 1:
         complain(f"infergate: --processes {count}: at least one gateway process is needed")
         return BAD_INPUT
+    logs.setup(server.log_level, process="supervisor")
     with ExitStack() as stack:
         try:
             data_port = listen(http or server.http, key="server.http", count=count)
