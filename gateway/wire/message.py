@@ -32,10 +32,11 @@ class RequestedOutput:
 class Trace:
     """What the stages note about one request on its way; times are seconds.
 
-    *cache* is the text of ``Cache-Status`` behind the cache's name, "" without a cache.
+    *cache* is the text of ``Cache-Status`` behind the cache's name, "" without a cache; *age* is
+    that of a cached answer, None for one that was made now.
     """
 
-    __slots__ = ("attempts", "batch_rows", "cache", "digest", "endpoint", "infer", "lookup",
+    __slots__ = ("age", "attempts", "batch_rows", "cache", "digest", "endpoint", "infer", "lookup",
                  "preprocess", "queue", "upstream")  # fmt: skip
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Trace:
         self.upstream = 0.0
         self.infer = 0.0
         self.cache = ""
+        self.age: float | None = None
         self.endpoint = ""
         self.digest = ""
         self.attempts = 0

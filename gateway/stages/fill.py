@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fill: one running answer to a question, and all who wait for it.
+
+The run belongs to nobody: a client that goes away takes nothing with it, unless it was the last.
+A run that fails is its leader's failure; one of those who wait then leads the next, a few times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from gateway.drive import Drive
+from gateway.errors import ClientError, DeadlineExceeded, GatewayError, PoisonInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.wire.message import InferRequest, InferResponse, Service
+
+# So often does a follower take over from a leader whose run failed.
+ELECTIONS: Final = 2
+
+
+class Waiter:
+    """One request that waits for a fill; *outcome* is what became of it, once that is known."""
+
+    __slots__ = ("future", "outcome", "request", "timer")
+
+    def __init__(self, request: InferRequest) -> None:
+        self.request = request
+        self.outcome: InferResponse | BaseException | None = None
+        self.future: asyncio.Future[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def settle(self, outcome: InferResponse | BaseException) -> None:
+        """Wake the request with what it waited for."""
+        self.outcome = outcome
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake the request, with an outcome or, when its patience is over, without."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+    def answer(self) -> InferResponse:
+        """The response, or the error raised."""
+        outcome = self.outcome
+        if isinstance(outcome, GatewayError):
+            # One error may go to many; each is to see its own way, not those of all before it.
+            raise outcome.with_traceback(None)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if outcome is None:
+            raise AssertionError("a fill ended without an outcome")
+        return outcome
+
+
+class Fill:
+    """The run for *key* since *started*; *stored* says whether its response was kept."""
+
+    __slots__ = ("_drive", "_elections", "_fills", "key", "leader", "started", "stored", "waiters")
+
+    def __init__(self, fills: Fills, key: bytes, started: float) -> None:
+        self._fills = fills
+        self._drive: Drive[InferResponse] | None = None
+        self._elections = 0
+        self.key = key
+        self.started = started
+        self.stored = False
+        self.leader: Waiter | None = None
+        self.waiters: dict[Waiter, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<Fill {self.key.hex()} waiters={len(self.waiters)} elections={self._elections}>"
+
+    def run(self, leader: Waiter) -> None:
+        """Ask the model with *leader*'s request; that may end before this returns."""
+        self.leader = leader
+        if leader.timer is not None:
+            # It no longer waits for another's run; its deadline goes with its request.
+            leader.timer.cancel()
+        self._drive = Drive(self._fills.service(leader.request), self._done)
+        self._drive.step()
+
+    def leave(self, waiter: Waiter) -> None:
+        """*waiter* no longer waits; the run ends with the last."""
+        self.waiters.pop(waiter, None)
+        if not self.waiters and self._drive is not None:
+            self._fills.forget(self)
+            self._drive.cancel()
+
+    def _done(self, response: InferResponse | None, error: BaseException | None) -> None:
+        if response is not None:
+            response, self.stored = self._fills.keep(self.key, response)
+            self._end(response)
+            return
+        failure = error if error is not None else AssertionError("a run ended with nothing")
+        leader = self.leader
+        others = [waiter for waiter in self.waiters if waiter is not leader]
+        # What is wrong with the question is wrong with each follower's, which is the same.
+        lasting = isinstance(failure, (ClientError, PoisonInput))
+        if lasting or not others or self._elections >= ELECTIONS:
+            self._end(failure)
+            return
+        self._elections += 1
+        if leader is not None and leader in self.waiters:
+            del self.waiters[leader]
+            leader.settle(failure)
+        self.run(others[0])
+
+    def _end(self, outcome: InferResponse | BaseException) -> None:
+        self._fills.forget(self)
+        self._drive = None
+        waiters, self.waiters = self.waiters, {}
+        for waiter in waiters:
+            waiter.settle(outcome)
+
+
+class Fills:
+    """The fills that run now, by key.
+
+    *keep* is given each response once, and returns what is handed out and whether it was stored.
+    *lock_timeout* is how many seconds a follower waits for a leader, and a leader is followed.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        keep: Callable[[bytes, InferResponse], tuple[InferResponse, bool]],
+        *,
+        lock_timeout: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.service: Final = service
+        self.keep: Final = keep
+        self._lock_timeout = lock_timeout
+        self._clock = clock
+        self._running: dict[bytes, Fill] = {}
+
+    def __repr__(self) -> str:
+        waiting = sum(len(fill.waiters) for fill in self._running.values())
+        return f"<Fills {len(self._running)} running, {waiting} waiting>"
+
+    def running(self, key: bytes, now: float) -> Fill | None:
+        """The fill to follow at the instant *now*; one that hangs is not followed any more."""
+        fill = self._running.get(key)
+        if fill is not None and now - fill.started < self._lock_timeout:
+            return fill
+        return None
+
+    def forget(self, fill: Fill) -> None:
+        """*fill* has ended, or nobody waits for it."""
+        if self._running.get(fill.key) is fill:
+            del self._running[fill.key]
+
+    async def lead(self, key: bytes, request: InferRequest) -> tuple[InferResponse, bool]:
+        """Run *request* for all who ask the same meanwhile; also whether the answer was stored."""
+        fill = self._running[key] = Fill(self, key, self._clock())
+        waiter = Waiter(request)
+        fill.waiters[waiter] = None
+        fill.run(waiter)
+        if waiter.outcome is None:
+            waiter.future = asyncio.get_running_loop().create_future()
+            try:
+                await waiter.future
+            except asyncio.CancelledError:
+                fill.leave(waiter)
+                raise
+        return waiter.answer(), fill.stored
+
+    async def follow(self, fill: Fill, request: InferRequest) -> InferResponse | None:
+        """The answer of *fill*, None if it took longer than a follower waits.
+
+        Raises what the fill failed with, or DeadlineExceeded when *request* has no time left.
+        """
+        left = request.deadline - self._clock()
+        if left <= 0:
+            raise DeadlineExceeded("the deadline passed before an equal request was answered")
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(request)
+        waiter.future = loop.create_future()
+        waiter.timer = loop.call_later(min(left, self._lock_timeout), waiter.wake)
+        fill.waiters[waiter] = None
+        try:
+            await waiter.future
+        except asyncio.CancelledError:
+            fill.leave(waiter)
+            raise
+        finally:
+            waiter.timer.cancel()
+        if waiter.outcome is not None:
+            return waiter.answer()
+        fill.leave(waiter)
+        if left <= self._lock_timeout:
+            raise DeadlineExceeded("the deadline passed while an equal request was being answered")
+        return None

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Postprocess: a model's output steps, between what the model gives and what clients get."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.errors import BadAnswer, NoReadyEndpoint
+from gateway.stages.offload import INLINE_BYTES, Inline, Offload
+from gateway.steps import bind_outputs
+from gateway.wire.message import InferRequest, InferResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.steps import Kernel, OutputStep
+    from gateway.wire.message import RequestedOutput, Service
+    from gateway.wire.model import ModelInfo
+    from gateway.wire.tensor import Tensor
+
+
+class Postprocess:
+    """Runs *steps* on the outputs of each answer; above *inline_bytes* of them in a thread.
+
+    Steps rename, add and replace outputs, so the model is asked for all of its own, and what the
+    client asked for is chosen from the steps' result. `bind` makes the steps ready for a model.
+    """
+
+    def __init__(
+        self,
+        inner: Service,
+        *,
+        steps: Sequence[OutputStep],
+        offload: Offload,
+        inline_bytes: int = INLINE_BYTES,
+    ) -> None:
+        self._inner = inner
+        self._steps = tuple(steps)
+        self._offload = offload
+        self._inline = Inline().run
+        self._inline_bytes = inline_bytes
+        self._kernel: Kernel | None = None
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(step.kind for step in self._steps)
+        return f"<Postprocess [{kinds}] {'bound' if self._kernel else 'unbound'}>"
+
+    def bind(self, info: ModelInfo) -> None:
+        """From now on take outputs of *info*, as workers describe it; raises ConfigError."""
+        self._kernel = bind_outputs(info, self._steps)
+
+    async def __call__(self, request: InferRequest) -> InferResponse:
+        """Answer *request*; raises BadAnswer for outputs that a step cannot take, Shed."""
+        kernel = self._kernel
+        if kernel is None:
+            raise NoReadyEndpoint(f"model '{request.model}' is not loaded by any worker yet")
+        wanted = request.outputs
+        response = await self._inner(_for_all_outputs(request) if wanted else request)
+        given = response.outputs
+        if sum([tensor.nbytes for tensor in given]) <= self._inline_bytes:
+            outputs = self._inline(kernel, given)
+        else:
+            outputs = await self._offload.run(kernel, given)
+        if wanted:
+            outputs = _chosen(outputs, wanted)
+        return InferResponse(outputs, version=response.version, parameters=response.parameters)
+
+
+def _for_all_outputs(request: InferRequest) -> InferRequest:
+    return InferRequest(
+        request.model,
+        request.inputs,
+        id=request.id,
+        parameters=request.parameters,
+        deadline=request.deadline,
+        priority=request.priority,
+        trace=request.trace,
+        rules=request.rules,
+        key=request.key,
+        form=request.form,
+    )
+
+
+def _chosen(outputs: tuple[Tensor, ...], wanted: tuple[RequestedOutput, ...]) -> tuple[Tensor, ...]:
+    """Those of *outputs* that were asked for, in the order in which they were."""
+    by_name = {tensor.name: tensor for tensor in outputs}
+    try:
+        return tuple([by_name[output.name] for output in wanted])
+    except KeyError as error:
+        raise BadAnswer(f"output {error} is missing in the worker's answer") from None
