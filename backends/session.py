@@ -76,8 +76,10 @@ class Session:
         self.outputs = tuple(_spec(path, "output", node) for node in self._session.get_outputs())
         self._inputs = {spec.name: spec for spec in self.inputs}
         self._outputs = {spec.name: spec for spec in self.outputs}
-        # Only OrtValue can hold a BF16; it costs more than an array, so others go without.
-        self._by_value = any(spec.datatype == "BF16" for spec in self.inputs + self.outputs)
+        # Only an OrtValue can hold a BF16; it costs more than an array, so others go without.
+        self._by_value = any(spec.datatype == "BF16" for spec in self.outputs)
+        if self._by_value:
+            _refuse_text(path, self.inputs, self.outputs)
 
     def __repr__(self) -> str:
         return f"<Session {self.path} {list(self._inputs)} -> {list(self._outputs)}>"
@@ -103,7 +105,8 @@ class Session:
                 )
             _check_shape(spec, tensor.shape)
             array = array_of(tensor)
-            feed[name] = ort_value_of(spec.datatype, array) if self._by_value else array
+            by_value = self._by_value or spec.datatype == "BF16"
+            feed[name] = ort_value_of(spec.datatype, array) if by_value else array
         if len(feed) != len(self._inputs):
             missing = [name for name in self._inputs if name not in feed]
             raise InvalidRequest(f"inputs {missing} are missing")
@@ -184,6 +187,20 @@ def _spec(path: Path, kind: str, node: Any) -> TensorSpec:  # noqa: ANN401 - unt
         )
     shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
     return TensorSpec(node.name, datatype, shape)
+
+
+def _refuse_text(
+    path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> None:
+    """A BF16 output wants every input as an OrtValue, and text cannot be made one in Python."""
+    for text in inputs:
+        if text.datatype == "BYTES":
+            out = next(spec.name for spec in outputs if spec.datatype == "BF16")
+            raise StartError(
+                path,
+                f"BYTES input '{text.name}' and BF16 output '{out}' cannot be served together; "
+                "cast the output to FP32 in the model",
+            )
 
 
 def _check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
