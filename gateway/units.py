@@ -126,27 +126,41 @@ def parse_worker_address(text: str) -> str:
 
 
 class Unit(msgspec.Struct, frozen=True):
-    """How values of one *name* are read from text, written as text, and matched (*pattern*)."""
+    """How values of one *name* are read from text and written as text.
+
+    *pattern* is what the text looks like, *number* the JSON Schema of bare numbers that do too.
+    """
 
     name: str
     parse: Callable[[str], Any]
-    format: Callable[[Any], str]
-    pattern: str
-
-
-def _unit(name: str, parse: Callable[[str], Any], form: Callable[[Any], str], pattern: str) -> Any:  # noqa: ANN401 - a Meta's extra
-    return msgspec.Meta(extra={"unit": Unit(name, parse, form, pattern)})
+    format: Callable[[Any], str] = str
+    pattern: str = ""
+    number: dict[str, Any] | None = None
 
 
 # The types of fields: `ttl: Duration = 600.0`, or with bounds `Annotated[Duration, Meta(gt=0)]`.
-Duration = Annotated[
-    float,
-    _unit("duration", parse_duration, format_duration, rf"^(0|{_NUMBER}(us|ms|s|m|h|d))$"),
-]
-Size = Annotated[int, _unit("size", parse_size, format_size, rf"^(0|{_NUMBER}([KMG]i?B|B))$")]
-Share = Annotated[float, _unit("share", parse_share, format_share, rf"^{_NUMBER}%?$")]
-Address = Annotated[str, _unit("address", parse_address, str, rf"^{_HOST}:{_PORT}$")]
-WorkerAddress = Annotated[
-    str,
-    _unit("worker address", parse_worker_address, str, rf"^(unix:.+|tcp:{_HOST}:{_PORT})$"),
-]
+DURATION: Final = Unit(
+    "duration",
+    parse_duration,
+    format_duration,
+    rf"^(0|{_NUMBER}(us|ms|s|m|h|d))$",
+    {"const": 0},
+)
+SIZE: Final = Unit("size", parse_size, format_size, rf"^(0|{_NUMBER}([KMG]i?B|B))$", {"const": 0})
+SHARE: Final = Unit(
+    "share",
+    parse_share,
+    format_share,
+    rf"^{_NUMBER}%?$",
+    {"type": "number", "minimum": 0, "maximum": 1},
+)
+ADDRESS: Final = Unit("address", parse_address, pattern=rf"^{_HOST}:{_PORT}$")
+WORKER_ADDRESS: Final = Unit(
+    "worker address", parse_worker_address, pattern=rf"^(unix:.+|tcp:{_HOST}:{_PORT})$"
+)
+
+Duration = Annotated[float, msgspec.Meta(extra={"unit": DURATION})]
+Size = Annotated[int, msgspec.Meta(extra={"unit": SIZE})]
+Share = Annotated[float, msgspec.Meta(extra={"unit": SHARE})]
+Address = Annotated[str, msgspec.Meta(extra={"unit": ADDRESS})]
+WorkerAddress = Annotated[str, msgspec.Meta(extra={"unit": WORKER_ADDRESS})]

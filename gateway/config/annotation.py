@@ -91,6 +91,14 @@ def is_section(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
     return isinstance(annotation, type) and issubclass(annotation, Struct)
 
 
+def is_scalar(about: Annotation) -> bool:
+    """Whether a value of *about* is one piece of text, a union of such included."""
+    return about.steps is None and not any(
+        is_section(member) or get_origin(member) in {dict, tuple}
+        for member in (Annotation(each).base for each in about.members)
+    )
+
+
 def doc(section: type[Struct]) -> str:
     """The docstring of *section* as one line."""
     return " ".join((section.__doc__ or "").split())

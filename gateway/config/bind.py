@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from msgspec import Struct
 
-from gateway.config.annotation import Annotation, fields, is_section
+from gateway.config.annotation import Annotation, fields, is_scalar, is_section
 from gateway.config.expand import expand, refers
 from gateway.config.scalar import MismatchError, describe, read, shorten, suggestion
 from gateway.config.tree import MAX_NODES, Fault, Mapping, Node, Scalar, Sequence, join
@@ -96,15 +96,13 @@ class Binder:
                 return self._fault(node, path, str(error))
             # In a flow mapping a reference must be quoted, whatever it stands for.
             plain = True
-        mismatches: list[str] = []
         for member in about.members:
             inner = about if len(about.members) == 1 else _inherit(about, member)
             try:
                 return read(text, inner, plain=plain)
             except MismatchError as error:
-                if len(about.members) == 1:
+                if inner is about and is_scalar(about):
                     return self._fault(node, path, _unexpanded(str(error), text, node))
-                mismatches.append(error.expected)
             except ValueError as error:
                 return self._fault(node, path, _unexpanded(str(error), text, node))
         expected = _wanted(about)

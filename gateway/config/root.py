@@ -158,7 +158,7 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         ),
     ]
     version: Annotated[
-        int | None, Meta(description="The version to serve; null: the newest, by number.")
+        int | None, Meta(ge=0, description="The version to serve; null: the newest, by number.")
     ] = None
     replicas: Annotated[
         int,
@@ -355,6 +355,6 @@ ModelName = Annotated[
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole configuration, checked."""
 
-    models: Annotated[dict[ModelName, ModelConfig], Meta(min_length=1, max_length=1024)]
     server: ServerConfig = ServerConfig()
     cache: CacheConfig = CacheConfig()
+    models: Annotated[dict[ModelName, ModelConfig], Meta(min_length=1, max_length=1024)]

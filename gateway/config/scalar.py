@@ -34,7 +34,6 @@ class MismatchError(ValueError):
     def __init__(self, expected: str, text: str, *, plain: bool, hint: str = "") -> None:
         got = f"got '{shorten(text)}'" if plain else f"got the text '{shorten(text)}'"
         super().__init__(f"expected {expected}, {got}{hint}")
-        self.expected = expected
 
 
 def read(text: str, about: Annotation, *, plain: bool) -> Any:  # noqa: ANN401 - as the place wants
