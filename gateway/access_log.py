@@ -101,9 +101,9 @@ class AccessLog:
             }
         )
 
-    def close(self) -> None:
-        """Write what waits, for at most a second."""
-        self._writer.close()
+    def close(self, patience: float = 1.0) -> None:
+        """Write what waits, for at most *patience* seconds."""
+        self._writer.close(patience)
 
     def _count_dropped(self) -> None:
         dropped = self._writer.dropped

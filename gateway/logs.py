@@ -9,6 +9,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+import msgspec
+
 from gateway.line_writer import LineWriter
 
 if TYPE_CHECKING:
@@ -45,11 +47,14 @@ class JsonFormatter(logging.Formatter):
         line.update((name, extra[name]) for name in extra if name not in _OWN and name not in line)
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        # ASCII with escapes: a message may quote bytes that are no text in any encoding.
-        return json.dumps(line, default=repr)
+        try:
+            return msgspec.json.encode(line, enc_hook=repr).decode()
+        except (TypeError, UnicodeEncodeError):
+            # A key that is no string, or a quoted text that is none: all of it as Python shows it.
+            return json.dumps({name: repr(value) for name, value in line.items()})
 
 
-class _ThreadHandler(logging.Handler):
+class ThreadHandler(logging.Handler):
     """Hands lines to a writer thread, so that a frozen reader of stderr never stops a request."""
 
     def __init__(self, fd: int) -> None:
@@ -57,9 +62,16 @@ class _ThreadHandler(logging.Handler):
         self.writer: LineWriter[bytes] = LineWriter(fd, bytes)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.writer.put(self.format(record).encode() + b"\n")
+        """Hand over the line of *record*; one that cannot be formatted is reported by logging."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - a mistake in a log call must not fail the request in it
+            self.handleError(record)
+        else:
+            self.writer.put(line.encode() + b"\n")
 
     def close(self) -> None:
+        """Write what waits, for at most a second."""
         self.writer.close()
         super().close()
 
@@ -79,7 +91,7 @@ def setup(
     if level not in LEVELS:
         raise ValueError(f"log level '{level}': expected one of {', '.join(LEVELS)}")
     stream = stream or sys.stderr
-    handler = _ThreadHandler(stream.fileno()) if threaded else logging.StreamHandler(stream)
+    handler = ThreadHandler(stream.fileno()) if threaded else logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(process))
     root = logging.getLogger()
     for old in root.handlers[:]:
