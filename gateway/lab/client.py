@@ -110,7 +110,7 @@ def ask_v1(inputs: Sequence[Tensor], *, bare: bool) -> tuple[dict[str, str], byt
     columns = {}
     for tensor in inputs:
         array = tensor.array()
-        columns[tensor.name] = [_plain(row) for row in (array[None] if bare else array)]
+        columns[tensor.name] = _plain(array[None] if bare else array)
     rows: list[Any]
     if len(columns) == 1:
         (rows,) = columns.values()

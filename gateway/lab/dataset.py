@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +56,8 @@ class Dataset:
 def read_arrays(path: str) -> dict[str, Array]:
     """The arrays of the ``.npz`` file at *path*; raises LabError where there are none."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             # A bare .npy loads too, and is an array without a name.
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise LabError(f"{path}: one array without a name; expected an .npz archive")
