@@ -101,14 +101,12 @@ def text_and_bf16(*, bf16_out: bool) -> onnx.ModelProto:
     )
 
 
-def total() -> onnx.ModelProto:
-    """A free first dimension that is no batch: y = the sum over all rows, one row."""
-    axes = numpy_helper.from_array(np.array([0], np.int64), "axes")
+def distinct() -> onnx.ModelProto:
+    """A free first dimension that is no batch: y = the rows of x without repeats."""
     return _model(
-        [helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)],
+        [helper.make_node("Unique", ["x"], ["y"], axis=0)],
         [_value("x", ROWS_OF_TWO)],
         [_value("y", ("any", 2))],
-        [axes],
     )
 
 
