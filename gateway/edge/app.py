@@ -225,6 +225,7 @@ def _exchange(request: web.BaseRequest, route: Route) -> Exchange:
         headers=fields,
         body=b"",
         request_id=offered if fits(offered) else new_id(),
+        client=request.remote or "",
     )
     if exchange.request_id is offered:
         # A client may use its own id for several tries, but each inference is one of its own.

@@ -130,12 +130,17 @@ class MemoryStore(Generic[V]):
             self._evict(key, "expired")
 
     def report(self, telemetry: Telemetry, *, layer: str) -> None:
-        """Have *telemetry* show this store's bytes as those of *layer*."""
+        """Have *telemetry* show this store's bytes and evictions as those of *layer*."""
         cell = telemetry.cache_bytes.cell(layer)
+        evicted = {why: telemetry.cache_evictions.cell(layer, why) for why in self.evictions}
+        told = dict.fromkeys(self.evictions, 0)
 
         def collect() -> None:
             self.sweep()
             cell.value = self.bytes
+            for why, count in self.evictions.items():
+                evicted[why].value += count - told[why]
+                told[why] = count
 
         telemetry.on_collect(collect)
 

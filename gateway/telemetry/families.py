@@ -122,6 +122,11 @@ class Telemetry:
             bounds=SHORT_SECONDS,
         )
         self.cache_bytes = gauge("infergate_cache_bytes", "Bytes that the cache holds.", "layer")
+        self.cache_evictions = counter(
+            "infergate_cache_evictions_total",
+            "Entries that the cache gave up or did not take, by why.",
+            "layer", "reason",
+        )  # fmt: skip
         self.collapsed = counter(
             "infergate_collapsed_total",
             "Requests answered by another one's fill of the cache.",
