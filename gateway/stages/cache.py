@@ -12,17 +12,16 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import OnlyIfCached
+from gateway.stages.cache_key import CacheKey
 from gateway.stages.fill import Fills
 from gateway.wire.message import InferResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.stages.cache_key import CacheKey
     from gateway.stores.memory import Entry, MemoryStore
     from gateway.telemetry import Telemetry
     from gateway.wire.message import InferRequest, Service
-    from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Tensor
 
 # Parameters that tie a request to others before it.
@@ -52,7 +51,9 @@ class Cache:
 
     *ttl* seconds, less a random share of at most *jitter*, is how long an answer is kept; one with
     more than *max_entry_bytes* of outputs is not. *lock_timeout* seconds is how long a request
-    waits for an equal one before it asks the model itself. *clock* must be that of *store*.
+    waits for an equal one before it asks the model itself. *digest* gives what stands for the model
+    file, its version and the steps around it now: entries of another are not found. *secret* is
+    that of `CacheKey`. *clock* must be that of *store*.
     """
 
     def __init__(
@@ -61,7 +62,8 @@ class Cache:
         *,
         model: str,
         store: MemoryStore[Cached],
-        key: CacheKey,
+        digest: Callable[[], bytes],
+        secret: bytes,
         telemetry: Telemetry,
         ttl: float = 3600.0,
         jitter: float = 0.1,
@@ -73,7 +75,8 @@ class Cache:
         self._inner = inner
         self._model = model
         self._store = store
-        self._key = key
+        self._key = CacheKey(model, secret=secret)
+        self._digest = digest
         self._ttl = ttl
         self._jitter = jitter
         self._max_entry_bytes = max_entry_bytes
@@ -89,10 +92,6 @@ class Cache:
     def __repr__(self) -> str:
         return f"<Cache {self._model} {self._fills!r} {self._store!r}>"
 
-    def bind(self, info: ModelInfo) -> None:
-        """Answer for *info* from now on; entries of another digest are not found any more."""
-        self._key.bind(info)
-
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Answer *request*; raises OnlyIfCached, DeadlineExceeded, or what the model's run raises.
 
@@ -105,7 +104,7 @@ class Cache:
         started = self._clock()
         key = request.key
         if key is None:
-            key = request.key = self._key(request)
+            key = request.key = self._key(request, self._digest())
         found = None if rules.no_cache else self._store.entry(key, started)
         if found is not None:
             age = started - found.stored

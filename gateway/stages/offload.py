@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Offload: threads for kernels that would hold up the event loop, and no queue before them."""
+"""Where a model's steps run: bound to the model of the moment, in place or in a thread."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from gateway.errors import Shed
+from gateway.errors import NoReadyEndpoint, Shed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from gateway.steps import Kernel
+    from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Tensor
 
 # Bytes of tensors that a slow kernel (softmax, top_k) handles in a few milliseconds and a quick one
@@ -59,6 +61,31 @@ class Offload:
 
     def _leave(self, _: Future[tuple[Tensor, ...]]) -> None:
         self._places.release()
+
+
+class Bound:
+    """The kernel that *bind* makes for what *info* gives; made anew when that is another object."""
+
+    def __init__(
+        self, bind: Callable[[ModelInfo], Kernel], info: Callable[[], ModelInfo | None]
+    ) -> None:
+        self._bind = bind
+        self._info = info
+        self._seen: ModelInfo | None = None
+        self._kernel: Kernel
+
+    def __repr__(self) -> str:
+        return "<Bound>" if self._seen else "<Bound to nothing yet>"
+
+    def kernel(self) -> Kernel:
+        """The kernel for now; raises NoReadyEndpoint, ConfigError where the steps do not fit."""
+        info = self._info()
+        if info is None:
+            raise NoReadyEndpoint("the model is not loaded by any worker yet")
+        if info is not self._seen:
+            self._kernel = self._bind(info)
+            self._seen = info
+        return self._kernel
 
 
 class Inline:

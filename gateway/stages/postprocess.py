@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.errors import BadAnswer, NoReadyEndpoint
-from gateway.stages.offload import INLINE_BYTES, Inline, Offload
+from gateway.errors import BadAnswer
+from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload
 from gateway.steps import bind_outputs
 from gateway.wire.message import InferRequest, InferResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from gateway.steps import Kernel, OutputStep
+    from gateway.steps import OutputStep
     from gateway.wire.message import RequestedOutput, Service
     from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Tensor
@@ -23,7 +23,8 @@ class Postprocess:
     """Runs *steps* on the outputs of each answer; above *inline_bytes* of them in a thread.
 
     Steps rename, add and replace outputs, so the model is asked for all of its own, and what the
-    client asked for is chosen from the steps' result. `bind` makes the steps ready for a model.
+    client asked for is chosen from the steps' result. *info* gives the model as workers describe it
+    now.
     """
 
     def __init__(
@@ -31,29 +32,24 @@ class Postprocess:
         inner: Service,
         *,
         steps: Sequence[OutputStep],
-        offload: Offload,
+        info: Callable[[], ModelInfo | None],
+        offload: Offload | None = None,
         inline_bytes: int = INLINE_BYTES,
     ) -> None:
         self._inner = inner
         self._steps = tuple(steps)
-        self._offload = offload
+        self._offload = offload if offload is not None else Offload(threads=1)
         self._inline = Inline().run
         self._inline_bytes = inline_bytes
-        self._kernel: Kernel | None = None
+        self._bound = Bound(lambda model: bind_outputs(model, self._steps), info)
 
     def __repr__(self) -> str:
         kinds = ", ".join(step.kind for step in self._steps)
-        return f"<Postprocess [{kinds}] {'bound' if self._kernel else 'unbound'}>"
-
-    def bind(self, info: ModelInfo) -> None:
-        """From now on take outputs of *info*, as workers describe it; raises ConfigError."""
-        self._kernel = bind_outputs(info, self._steps)
+        return f"<Postprocess [{kinds}] {self._bound!r}>"
 
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Answer *request*; raises BadAnswer for outputs that a step cannot take, Shed."""
-        kernel = self._kernel
-        if kernel is None:
-            raise NoReadyEndpoint(f"model '{request.model}' is not loaded by any worker yet")
+        kernel = self._bound.kernel()
         wanted = request.outputs
         response = await self._inner(_for_all_outputs(request) if wanted else request)
         given = response.outputs

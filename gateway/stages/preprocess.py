@@ -6,15 +6,14 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from gateway.errors import NoReadyEndpoint
-from gateway.stages.offload import INLINE_BYTES, Inline, Offload
+from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload
 from gateway.steps import bind_inputs
 from gateway.wire.message import InferRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.steps import InputStep, Kernel
+    from gateway.steps import InputStep
     from gateway.wire.message import InferResponse, Service
     from gateway.wire.model import ModelInfo
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 class Preprocess:
     """Runs *steps* on the inputs of each request; above *inline_bytes* of them in a thread.
 
-    `bind` makes the steps ready for a model. *clock* gives seconds.
+    *info* gives the model as workers describe it now. *clock* gives seconds.
     """
 
     def __init__(
@@ -30,31 +29,26 @@ class Preprocess:
         inner: Service,
         *,
         steps: Sequence[InputStep],
-        offload: Offload,
+        info: Callable[[], ModelInfo | None],
+        offload: Offload | None = None,
         inline_bytes: int = INLINE_BYTES,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._inner = inner
         self._steps = tuple(steps)
-        self._offload = offload
+        self._offload = offload if offload is not None else Offload(threads=1)
         self._inline = Inline().run
         self._inline_bytes = inline_bytes
         self._clock = clock
-        self._kernel: Kernel | None = None
+        self._bound = Bound(lambda model: bind_inputs(model, self._steps), info)
 
     def __repr__(self) -> str:
         kinds = ", ".join(step.kind for step in self._steps)
-        return f"<Preprocess [{kinds}] {'bound' if self._kernel else 'unbound'}>"
-
-    def bind(self, info: ModelInfo) -> None:
-        """From now on prepare inputs for *info*, as workers describe it; raises ConfigError."""
-        self._kernel = bind_inputs(info, self._steps)
+        return f"<Preprocess [{kinds}] {self._bound!r}>"
 
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Answer *request*; raises InvalidRequest for inputs that a step cannot take, Shed."""
-        kernel = self._kernel
-        if kernel is None:
-            raise NoReadyEndpoint(f"model '{request.model}' is not loaded by any worker yet")
+        kernel = self._bound.kernel()
         started = self._clock()
         given = request.inputs
         if sum([tensor.nbytes for tensor in given]) <= self._inline_bytes:

@@ -290,7 +290,7 @@ def _holds(values: Array, dtype: np.dtype[Any]) -> bool:
     if values.dtype.kind == "f":
         # The highest integer may not be a float of this type, but the power of two above it is.
         above = float(limits.max) + 1 if limits.max < 2**53 else float(limits.max)
-        if above > np.finfo(values.dtype).max:
-            return bool(np.isfinite(values).all() and values.min() >= limits.min)
+        if above > float(np.finfo(values.dtype).max):
+            return bool(np.isfinite(values).all()) and float(values.min()) >= limits.min
         return bool(((values >= limits.min) & (values < above)).all())
     return int(values.min()) >= limits.min and int(values.max()) <= limits.max

@@ -72,6 +72,8 @@ class OutputStep(Step, Protocol):
 class OneInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An input step that changes one input and leaves its name."""
 
+    kind: ClassVar[str]
+
     input: Annotated[
         str, msgspec.Meta(description="Name of the input; needed where a model has several.")
     ] = ""
@@ -139,12 +141,21 @@ class OneOutput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         msgspec.Meta(description="Name of the output; needed where several are of a fitting type."),
     ] = ""
 
+    kind: ClassVar[str]
     # The datatypes that a step can read.
     reads: ClassVar[frozenset[str]] = FLOATS
 
     def recipe(self) -> bytes:
         """The fields."""
         return msgspec.msgpack.encode(self)
+
+    def after(self, info: ModelInfo) -> ModelInfo:
+        """See `OutputStep.after`."""
+        raise NotImplementedError
+
+    def bind(self, info: ModelInfo) -> Kernel:
+        """See `Step.bind`."""
+        raise NotImplementedError
 
     def place(self, info: ModelInfo, *, rank: int = 1) -> int:
         """Which output of *info* is meant: one this step reads, of *rank* more than the batch.

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every step promises, whatever it does."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gateway.stages.merge import split
+from gateway.steps import (
+    POSTPROCESS,
+    PREPROCESS,
+    bind_inputs,
+    bind_outputs,
+    client_info,
+    digest,
+)
+from gateway.wire.message import InferResponse
+from gateway.wire.tensor import NUMPY, Tensor
+from tests.support.steps import INPUT_CASES, OUTPUT_CASES, Case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.steps import Kernel
+    from gateway.wire.model import TensorSpec
+
+ROWS = 5
+
+
+class Bound:
+    """A case's kernel, and the specs of what goes in and what must come out."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        seen = client_info(
+            case.info,
+            [case.step] if case in INPUT_CASES else [],  # type: ignore[list-item]
+            [case.step] if case in OUTPUT_CASES else [],  # type: ignore[list-item]
+        )
+        self.kernel: Kernel
+        if case in INPUT_CASES:
+            self.kernel = bind_inputs(case.info, [case.step])  # type: ignore[list-item]
+            self.given, self.made = seen.inputs, case.info.inputs
+        else:
+            self.kernel = bind_outputs(case.info, [case.step])  # type: ignore[list-item]
+            self.given, self.made = case.info.outputs, seen.outputs
+
+
+@pytest.fixture(params=[*INPUT_CASES, *OUTPUT_CASES], ids=str)
+def bound(request: pytest.FixtureRequest) -> Bound:
+    """Each step, ready to run."""
+    return Bound(request.param)
+
+
+@pytest.fixture(
+    params=[case for case in (*INPUT_CASES, *OUTPUT_CASES) if case.info.batched], ids=str
+)
+def batched(request: pytest.FixtureRequest) -> Bound:
+    """Each step around a model with a batch dimension."""
+    return Bound(request.param)
+
+
+def tensor(spec: TensorSpec, rng: np.random.Generator, *, rows: int = ROWS) -> Tensor:
+    """A tensor of *spec* with values that all steps here can take: a class number, or more."""
+    shape = tuple(rows if dimension == -1 else dimension for dimension in spec.shape)
+    dtype = NUMPY[spec.datatype]
+    if dtype.kind == "f":
+        return Tensor.of(spec.name, rng.normal(0, 4, shape).astype(dtype))
+    return Tensor.of(spec.name, rng.integers(0, 2, shape).astype(dtype))
+
+
+def content(tensors: tuple[Tensor, ...]) -> list[tuple[str, str, tuple[int, ...], bytes]]:
+    """All that two equal lists of tensors have in common."""
+    return [(t.name, t.datatype, t.shape, bytes(t.data)) for t in tensors]
+
+
+@pytest.mark.parametrize(
+    ("table", "cases"), [(PREPROCESS, INPUT_CASES), (POSTPROCESS, OUTPUT_CASES)]
+)
+def test_this_suite_has_a_case_for_every_step(table: dict[str, type], cases: list[Case]) -> None:
+    """A step without a case here would promise nothing."""
+    assert set(table) == {case.step.kind for case in cases}
+
+
+def test_result_has_the_declared_names_types_and_shapes(
+    bound: Bound, rng: Callable[[], np.random.Generator]
+) -> None:
+    """What clients and models are told of a step is what it does."""
+    made = bound.kernel(tuple(tensor(spec, rng()) for spec in bound.given))
+
+    assert [t.name for t in made] == [spec.name for spec in bound.made]
+    for result, spec in zip(made, bound.made, strict=True):
+        assert result.datatype == spec.datatype
+        assert result.shape == tuple(ROWS if d == -1 else d for d in spec.shape)
+        if spec.datatype != "BYTES":
+            assert result.nbytes == prod(result.shape) * NUMPY[spec.datatype].itemsize
+
+
+def test_input_is_not_changed(bound: Bound, rng: Callable[[], np.random.Generator]) -> None:
+    """Batches and caches share buffers, so a step writes into none that it was given."""
+    given = tuple(tensor(spec, rng()) for spec in bound.given)
+    before = content(given)
+    writable = tuple(Tensor(t.name, t.datatype, t.shape, bytearray(t.data)) for t in given)
+
+    bound.kernel(writable)
+
+    assert content(writable) == before
+
+
+def test_equal_inputs_have_equal_results(
+    bound: Bound, rng: Callable[[], np.random.Generator]
+) -> None:
+    """A step knows nothing but its input."""
+    first = bound.kernel(tuple(tensor(spec, rng()) for spec in bound.given))
+    second = bound.kernel(tuple(tensor(spec, rng()) for spec in bound.given))
+
+    assert content(first) == content(second)
+
+
+def test_batch_has_the_results_of_its_rows(
+    batched: Bound, rng: Callable[[], np.random.Generator]
+) -> None:
+    """Bit for bit, so that what a row is answered does not depend on who else asks."""
+    given = tuple(tensor(spec, rng()) for spec in batched.given)
+    rows = split(InferResponse(given), [1] * ROWS)
+    singly = [batched.kernel(row.outputs) for row in rows]
+
+    together = split(InferResponse(batched.kernel(given)), [1] * ROWS)
+
+    assert [content(row.outputs) for row in together] == [content(row) for row in singly]
+
+
+def test_batch_of_no_rows_stays_empty(
+    batched: Bound, rng: Callable[[], np.random.Generator]
+) -> None:
+    """A tensor without elements is a tensor."""
+    given = tuple(tensor(spec, rng(), rows=0) for spec in batched.given)
+
+    made = batched.kernel(given)
+
+    assert [(t.rows, t.nbytes) for t in made] == [(0, 0)] * len(batched.made)
+
+
+def test_digest_depends_on_every_step_and_its_fields() -> None:
+    """No two of the cases' settings share cache entries."""
+    digests = {digest([case.step], []) for case in INPUT_CASES}  # type: ignore[list-item]
+    digests |= {digest([], [case.step]) for case in OUTPUT_CASES}  # type: ignore[list-item]
+    settings = {(c.step.kind, c.step.recipe()) for c in [*INPUT_CASES, *OUTPUT_CASES]}
+
+    assert len(digests) == len(settings)
+
+
+@pytest.fixture
+def rng() -> Callable[[], np.random.Generator]:
+    """A source of equal generators."""
+    return lambda: np.random.default_rng(7)
