@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure the gateway beside its peers, in one run: `python -m benchmarks --help`."""
