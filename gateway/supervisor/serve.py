@@ -58,12 +58,16 @@ def run(config_path: str, *, http: str | None = None, processes: int | None = No
             stack.callback(close, data_port)
             (admin_port,) = listen(server.admin, key="server.admin")
             stack.callback(close, [admin_port])
+            runtime = stack.enter_context(runtime_directory())
+            # A process that is started again runs what the others run, not what is being edited.
+            copy = shutil.copyfile(config_path, runtime / "config.yaml")
         except ListenError as error:
             complain(f"infergate: {error}")
             return BAD_INPUT
-        runtime = stack.enter_context(runtime_directory())
-        # A process that is started again runs what the others run, not what is being edited.
-        copy = shutil.copyfile(config_path, runtime / "config.yaml")
+        except OSError as error:
+            where = error.filename or "runtime directory"
+            complain(f"infergate: {where}: {error.strerror}; set TMPDIR to a directory to write to")
+            return BAD_INPUT
         plan = children(
             config,
             config_path=str(copy),
@@ -104,7 +108,8 @@ def runtime_directory() -> Iterator[Path]:
 
     It is made where systemd gives one (``RuntimeDirectory=``), else among the temporary files.
     """
-    path = Path(tempfile.mkdtemp(prefix="infergate-", dir=os.environ.get("RUNTIME_DIRECTORY")))
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    path = Path(tempfile.mkdtemp(prefix="infergate-", dir=given or None))
     try:
         metrics_directory(path).mkdir()
         state_directory(path).mkdir()
