@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kept: what a store says of a value."""
+
+from __future__ import annotations
+
+from gateway.stores.store import Kept
+
+
+def test_state_is_readable() -> None:
+    """Age and remaining time, in seconds."""
+    assert repr(Kept(b"", age=1.5, ttl=60)) == "<Kept age=1.500 ttl=60.000>"
