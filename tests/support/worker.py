@@ -12,7 +12,9 @@ import tempfile
 from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
 
 from gateway.wire.frames import (
     ErrorHead,
@@ -21,7 +23,6 @@ from gateway.wire.frames import (
     Hello,
     InferHead,
     Kind,
-    PongHead,
     ResultHead,
     frame,
     heads_of,
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
 # Nothing here takes this long; a test that waits for it has failed.
 PATIENCE = 30.0
-H = TypeVar("H", ErrorHead, ResultHead, PongHead)
+# Steps of the counting model that no test could wait for.
+FOREVER = 10**15
 
 
 def command(model: Path | str, *options: str, listen: str) -> list[str]:
@@ -108,7 +110,11 @@ class Client(AbstractContextManager["Client"]):
     def to_unix(cls, path: Path) -> Self:
         """Connect to the socket file *path*."""
         connected = socket.socket(socket.AF_UNIX)
-        connected.connect(str(path))
+        try:
+            connected.connect(str(path))
+        except OSError:
+            connected.close()
+            raise
         return cls(connected)
 
     @classmethod
@@ -142,6 +148,14 @@ class Client(AbstractContextManager["Client"]):
         head = InferHead(heads_of(inputs), list(outputs), budget)
         self.socket.sendall(b"".join(map(bytes, tensor_frame(Kind.INFER, id_, head, inputs))))
         return id_
+
+    def count(self, steps: int, *, budget: int = 0) -> int:
+        """Ask the counting model to count from 0 to *steps*; returns the id."""
+        return self.ask(
+            Tensor.of("x", np.zeros(1, np.float32)),
+            Tensor.of("steps", np.array([steps], np.int64)),
+            budget=budget,
+        )
 
     def ping(self) -> int:
         """Send a ping; returns its id."""
