@@ -25,18 +25,23 @@ class Drive(Generic[T]):
 
     __slots__ = ("_cancelled", "_coroutine", "_done", "_waits_for")
 
-    def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, T],
-        done: Callable[[T | None, BaseException | None], None],
-    ) -> None:
-        self._coroutine = coroutine
+    def __init__(self, done: Callable[[T | None, BaseException | None], None]) -> None:
+        self._coroutine: Coroutine[Any, Any, T]
         self._done = done
         self._waits_for: asyncio.Future[Any] | None = None
         self._cancelled = False
 
     def __repr__(self) -> str:
-        return f"<Drive {self._coroutine!r} waits_for={self._waits_for!r}>"
+        return f"<Drive {self._done!r} waits_for={self._waits_for!r}>"
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        """Run *coroutine* now; *done* may be called before this returns.
+
+        A drive whose coroutine has ended may be started again.
+        """
+        self._coroutine = coroutine
+        self._cancelled = False
+        self.step()
 
     def step(self, woken_by: asyncio.Future[Any] | None = None) -> None:  # noqa: ARG002 - a callback
         """Run until the coroutine waits again or ends."""
@@ -79,6 +84,6 @@ def drive(
     done: Callable[[T | None, BaseException | None], None],
 ) -> Drive[T]:
     """Start *coroutine* now; *done* may be called before this returns."""
-    driven = Drive(coroutine, done)
-    driven.step()
+    driven: Drive[T] = Drive(done)
+    driven.start(coroutine)
     return driven

@@ -9,6 +9,8 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+
 from gateway.wire.message import NEVER, NO_RULES, CacheRules, Trace
 
 if TYPE_CHECKING:
@@ -20,69 +22,43 @@ if TYPE_CHECKING:
     from gateway.wire.tensor import Buffer
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False, gc=False):
     """An inference call as it came in: *body* undecoded, *headers* with lower-case names.
 
     *arrived* and *deadline* are instants of `time.perf_counter`. *target* is the path as sent.
     *request_id* is the caller's ``X-Request-Id`` or one of ours; *inference_id* is the id that
-    labels join on, filled in by the codec where the client gave an ``id``. *client* is the address
+    labels join on, "" until the edge or the codec knows it. *client* is the address
     that the call came from, for the log.
     """
 
-    __slots__ = ("arrived", "body", "client", "codec", "deadline", "headers", "inference_id",
-                 "model", "request_id", "rules", "target", "trace", "version")  # fmt: skip
-
-    def __init__(
-        self,
-        codec: Codec,
-        model: str,
-        version: str,
-        *,
-        target: str,
-        headers: Mapping[str, str],
-        body: Buffer,
-        request_id: str,
-        arrived: float | None = None,
-        client: str = "",
-    ) -> None:
-        self.client = client
-        self.codec = codec
-        self.model = model
-        self.version = version
-        self.target = target
-        self.headers = headers
-        self.body = body
-        self.request_id = request_id
-        self.inference_id = request_id
-        self.arrived = perf_counter() if arrived is None else arrived
-        self.deadline = NEVER
-        self.rules: CacheRules = NO_RULES
-        self.trace = Trace()
+    codec: Codec
+    model: str
+    version: str
+    target: str
+    headers: Mapping[str, str]
+    body: Buffer
+    request_id: str
+    arrived: float = msgspec.field(default_factory=perf_counter)
+    client: str = ""
+    inference_id: str = ""
+    deadline: float = NEVER
+    rules: CacheRules = NO_RULES
+    trace: Trace = msgspec.field(default_factory=Trace)
 
     def __repr__(self) -> str:
         return f"<Exchange {self.codec.protocol} {self.target} {len(self.body)} bytes>"
 
 
-class Answer:
+class Answer(msgspec.Struct, eq=False, gc=False):
     """What the client gets; *headers* are those of this answer alone, names in canonical case.
 
     *error* is the code of the GatewayError behind it, "" for a prediction.
     """
 
-    __slots__ = ("body", "error", "headers", "status")
-
-    def __init__(
-        self,
-        status: int,
-        body: bytes,
-        headers: list[tuple[str, str]],
-        *,
-        error: str = "",
-    ) -> None:
-        self.status = status
-        self.body = body
-        self.headers = headers
-        self.error = error
+    status: int
+    body: bytes
+    headers: list[tuple[str, str]]
+    error: str = ""
 
     def __repr__(self) -> str:
         return f"<Answer {self.status} {self.error} {len(self.body)} bytes>"

@@ -117,9 +117,11 @@ def parse_worker_address(text: str) -> str:
     if not separator or kind not in {"unix", "tcp"} or not rest:
         raise ValueError(f"expected unix:PATH or tcp:HOST:PORT, got '{text}'")
     if kind == "tcp":
-        parse_address(rest)
-        if rest.endswith(":0"):
-            raise ValueError(f"expected the port that the worker listens on, got '{text}'")
+        found = _ADDRESS.fullmatch(rest)
+        if found is None or not 0 < int(found[2]) <= 65535:
+            raise ValueError(
+                f"expected tcp:HOST:PORT with the port that the worker listens on, got '{text}'"
+            )
     elif len(rest.encode()) > _LONGEST_SOCKET or "\0" in rest:
         raise ValueError(f"expected a socket path of at most {_LONGEST_SOCKET} bytes, got '{text}'")
     return text

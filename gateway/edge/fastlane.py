@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
-from gateway.drive import Drive, drive
+from gateway.drive import Drive
 from gateway.edge.head import MAX_HEAD, Head, Heads
 from gateway.edge.ids import new_id
 from gateway.edge.respond import render
 from gateway.exchange import Exchange
+from gateway.wire.message import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,7 @@ class Lane:
         self.heads = Heads(max_body=max_body)
         self.connections: set[FastLane] = set()
         self.draining = False
+        self._emptied: asyncio.Future[None] | None = None
         self.max_connections = max_connections
         self._header_timeout = header_timeout
         self._body_timeout = body_timeout
@@ -83,6 +85,19 @@ class Lane:
                 if patience is not None and now - connection.since > patience:
                     connection.give_up()
 
+    def left(self, connection: FastLane) -> None:
+        """*connection* is not this lane's any more."""
+        self.connections.discard(connection)
+        if not self.connections and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    async def closed(self) -> None:
+        """Wait until the last connection is gone; only useful behind `drain`."""
+        while self.connections:
+            if self._emptied is None or self._emptied.done():
+                self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._emptied)
+
     def drain(self) -> None:
         """Close idle connections now, and every other one behind its answer."""
         self.draining = True
@@ -94,8 +109,8 @@ class Lane:
 class FastLane(asyncio.Protocol):
     """One connection; requests are answered one after the other, in order."""
 
-    __slots__ = ("_answered_now", "_body", "_buffer", "_drive", "_eof", "_exchange", "_head",
-                 "_lane", "_paused", "_service", "_transport", "awaits", "busy",
+    __slots__ = ("_asked", "_body", "_buffer", "_client", "_drive", "_eof", "_exchange", "_head",
+                 "_lane", "_paused", "_service", "_starting", "_transport", "awaits", "busy",
                  "since")  # fmt: skip
 
     def __init__(self, lane: Lane) -> None:
@@ -106,7 +121,10 @@ class FastLane(asyncio.Protocol):
         self._head: Head | None = None
         self._body: _Body | None = None
         self._exchange: Exchange | None = None
-        self._drive: Drive[Answer] | None = None
+        self._asked: Head
+        self._drive: Drive[Answer] = Drive(self._done)
+        self._starting = False
+        self._client = ""
         self._paused = False
         self._eof = False
         self.busy = False
@@ -119,6 +137,8 @@ class FastLane(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._client = str(peer[0]) if peer else ""
         lane = self._lane
         if len(lane.connections) >= lane.max_connections:
             self._transport.abort()
@@ -127,9 +147,9 @@ class FastLane(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The client is gone: what is done for it has no reader any more."""
-        self._lane.connections.discard(self)
+        self._lane.left(self)
         self._exchange = None  # an answer that comes in spite of it is not written
-        if self._drive is not None:
+        if self.busy:
             self._drive.cancel()
 
     @property
@@ -209,7 +229,7 @@ class FastLane(asyncio.Protocol):
 
     def _hand_over(self, data: bytes) -> None:
         """Make the aiohttp server's protocol the owner of the connection."""
-        self._lane.connections.discard(self)
+        self._lane.left(self)
         self._buffer = b""
         other = self._lane.fallback()
         transport = self._transport
@@ -220,33 +240,25 @@ class FastLane(asyncio.Protocol):
             other.eof_received()
 
     def _begin(self, head: Head, body: Buffer) -> None:
-        route = head.route
         self.busy = True
         self.awaits = "answer"
+        route = head.route
+        id_ = head.request_id or new_id()
+        now = perf_counter()
+        self._asked = head
         self._exchange = exchange = Exchange(
-            route.codec,
-            route.model,
-            route.version,
-            target=head.target,
-            headers=head.headers,
-            body=body,
-            request_id=head.request_id or new_id(),
-        )
-        exchange.rules = head.rules
-        self._answered_now = head
-        driven: Drive[Answer] = drive(self._answer(exchange), self._done)
-        if self.busy:
-            self._drive = driven
-
-    async def _answer(self, exchange: Exchange) -> Answer:
-        return await self._service(exchange)
+            route.codec, route.model, route.version, head.target, head.headers, body, id_, now,
+            self._client, id_, NEVER, head.rules,
+        )  # fmt: skip
+        self._starting = True
+        self._drive.start(self._service(exchange))
+        self._starting = False
 
     def _done(self, answer: Answer | None, error: BaseException | None) -> None:
         """The answer is there: write it, and go on with what has arrived meanwhile."""
-        exchange, head = self._exchange, self._answered_now
+        exchange, head = self._exchange, self._asked
         transport = self._transport
-        later = self._drive is not None
-        self._drive = self._exchange = None
+        self._exchange = None
         self.busy = False
         if answer is None or exchange is None:
             # Cancelled, because the client is gone; Rescue lets nothing else through.
@@ -259,8 +271,9 @@ class FastLane(asyncio.Protocol):
         if not keep:
             transport.close()
             return
-        self.awaits, self.since = "idle", perf_counter()
-        if later and not self._paused:
+        self.awaits = "idle"
+        self.since = perf_counter()
+        if self._buffer and not self._starting and not self._paused:
             self._resume()
 
     def _resume(self) -> None:
@@ -286,7 +299,7 @@ class FastLane(asyncio.Protocol):
 
     def give_up(self) -> None:
         """Close the connection without a word: nothing is in progress on it."""
-        self._lane.connections.discard(self)
+        self._lane.left(self)
         self._transport.close()
 
     def body_lost(self, exc: Exception | None) -> None:

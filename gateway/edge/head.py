@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import httptools
 
-from gateway.edge.ids import REQUEST_ID
+from gateway.edge.ids import fits
 from gateway.edge.routes import match
-from gateway.stages.cache_rules import parse as cache_rules
+from gateway.stages.cache_rules import cache_rules as cache_rules
 from gateway.wire.message import NO_RULES
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Head:
         self.length = length
         self.keep_alive = keep_alive
         given = headers.get("x-request-id", "")
-        self.request_id = given if REQUEST_ID.fullmatch(given) else ""
+        self.request_id = given if fits(given) else ""
         control = headers.get("cache-control")
         self.rules = NO_RULES if control is None else cache_rules(control)
 
@@ -60,7 +60,7 @@ class _Collector:
     def __init__(self) -> None:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.complete = False
+        self._complete = False
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -69,7 +69,11 @@ class _Collector:
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self.complete = True
+        self._complete = True
+
+    def complete(self) -> bool:
+        """Whether the head has ended."""
+        return self._complete
 
 
 class Heads:
@@ -101,12 +105,16 @@ class Heads:
         parser = httptools.HttpRequestParser(collector)
         try:
             parser.feed_data(raw[:-1])
-            if collector.complete:
+            if collector.complete():
                 return None
             parser.feed_data(raw[-1:])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return None
-        if not collector.complete or parser.get_http_version() != "1.1" or parser.should_upgrade():
+        if (
+            not collector.complete()
+            or parser.get_http_version() != "1.1"
+            or parser.should_upgrade()
+        ):
             return None
         headers = _plain(collector.headers)
         if headers is None:

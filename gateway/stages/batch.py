@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from gateway.drive import Drive, drive
+from gateway.drive import Drive
 from gateway.errors import (
     BadAnswer,
     ConnectionLost,
@@ -25,7 +26,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.stages.cost import Cost
-from gateway.stages.lines import Entry, Lines
+from gateway.stages.lines import Entry, Lines, enqueued
 from gateway.stages.merge import compatibility, merge, split
 from gateway.wire.message import NEVER, InferRequest, InferResponse
 
@@ -74,6 +75,8 @@ class Batch:
         self._model = model
         self._pool = pool
         self._max_rows = max_rows
+        self._merges = max_rows > 1
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._queue_rows = queue_rows
         self._queue_bytes = queue_bytes
         self._lines = Lines()
@@ -105,11 +108,13 @@ class Batch:
 
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Answer *request*, alone or with others."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop or self._enter_loop()
         now = perf_counter()
-        if request.deadline <= now:
+        deadline = request.deadline
+        if deadline <= now:
             raise DeadlineExceeded("the deadline had passed before the request was queued")
-        entry = Entry(request, loop.create_future(), now)
+        future: asyncio.Future[InferResponse] = loop.create_future()
+        entry = enqueued(request, future, now)
         lines = self._lines
         if lines and (
             lines.rows + entry.rows > self._queue_rows
@@ -123,19 +128,26 @@ class Batch:
                 f"{self._queue_bytes} bytes",
                 retry_after=max(1.0, self.cost.seconds(lines.rows)),
             )
-        info = self._pool.info
-        merges = self._max_rows > 1 and info is not None and info.batched
-        lines.append(entry, compatibility(request) if merges else None)
-        if request.deadline < self._wake_at:
-            self._wake(loop, request.deadline)
+        lines.append(entry, compatibility(request) if self._merges and self._pool.batched else None)
+        if deadline < self._wake_at:
+            self._wake(loop, deadline)
         if not self._pump_due:
             self._pump_due = True
             loop.call_soon(self._pump)
         try:
-            return await entry.future
+            return await future
         except asyncio.CancelledError:
             self._abandon(entry)
             raise
+        finally:
+            # An error's traceback holds this frame, and the entry holds the error: the collector
+            # does not look into entries, so the circle must be broken here.
+            del entry, future
+
+    def _enter_loop(self) -> asyncio.AbstractEventLoop:
+        # Asked for once: in Python 3.11 each call costs a getpid().
+        self._loop = loop = asyncio.get_running_loop()
+        return loop
 
     def _schedule(self) -> None:
         if not self._pump_due and self._lines:
@@ -176,9 +188,11 @@ class Batch:
             request = merge([entry.request for entry in entries])
         self._flights.add(flight)
         self._batch_rows.observe(request.rows)
-        flight.drive = drive(
-            self._inner(request), lambda answer, error: self._land(flight, request, answer, error)
-        )
+        self._launch(flight, request)
+
+    def _launch(self, flight: Flight, request: InferRequest) -> None:
+        flight.drive = driven = Drive(partial(self._land, flight, request))
+        driven.start(self._inner(request))
 
     def _land(
         self,
@@ -189,6 +203,8 @@ class Batch:
     ) -> None:
         self._flights.discard(flight)
         entries = flight.entries
+        # Without these two the flight would be in a circle, and so the collector's business.
+        flight.entries, flight.drive = [], None
         if response is not None:
             trace = request.trace
             if trace.infer:
@@ -236,9 +252,7 @@ class Batch:
         entry.flight = flight
         self._flights.add(flight)
         request = entry.request
-        flight.drive = drive(
-            self._inner(request), lambda answer, error: self._land(flight, request, answer, error)
-        )
+        self._launch(flight, request)
 
     def _requeue(self, entries: list[Entry], error: GatewayError) -> None:
         """No endpoint now: wait at the head of the queue until one comes or time is over."""
@@ -252,8 +266,7 @@ class Batch:
             entry.flight = None
             entry.queued_at = perf_counter()
             entry.request.avoid = ()
-            info = self._pool.info
-            merges = not entry.alone and self._max_rows > 1 and info is not None and info.batched
+            merges = not entry.alone and self._merges and self._pool.batched
             self._lines.push_front(entry, compatibility(entry.request) if merges else None)
         # Not in this turn: what made the endpoint unavailable must be seen first.
         asyncio.get_running_loop().call_later(0.001, self._schedule)

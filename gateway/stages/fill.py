@@ -59,12 +59,23 @@ class Waiter:
 class Fill:
     """The run for *key* since *started*; *stored* says whether its response was kept."""
 
-    __slots__ = ("_drive", "_elections", "_fills", "key", "leader", "started", "stored", "waiters")
+    __slots__ = (
+        "_drive",
+        "_elections",
+        "_ended",
+        "_fills",
+        "key",
+        "leader",
+        "started",
+        "stored",
+        "waiters",
+    )
 
     def __init__(self, fills: Fills, key: bytes, started: float) -> None:
         self._fills = fills
-        self._drive: Drive[InferResponse] | None = None
+        self._drive: Drive[InferResponse] = Drive(self._done)
         self._elections = 0
+        self._ended = False
         self.key = key
         self.started = started
         self.stored = False
@@ -80,13 +91,12 @@ class Fill:
         if leader.timer is not None:
             # It no longer waits for another's run; its deadline goes with its request.
             leader.timer.cancel()
-        self._drive = Drive(self._fills.service(leader.request), self._done)
-        self._drive.step()
+        self._drive.start(self._fills.service(leader.request))
 
     def leave(self, waiter: Waiter) -> None:
         """*waiter* no longer waits; the run ends with the last."""
         self.waiters.pop(waiter, None)
-        if not self.waiters and self._drive is not None:
+        if not self.waiters and not self._ended:
             self._fills.forget(self)
             self._drive.cancel()
 
@@ -111,7 +121,7 @@ class Fill:
 
     def _end(self, outcome: InferResponse | BaseException) -> None:
         self._fills.forget(self)
-        self._drive = None
+        self._ended = True
         waiters, self.waiters = self.waiters, {}
         for waiter in waiters:
             waiter.settle(outcome)

@@ -50,7 +50,7 @@ class Memory(Protocol):
         """The request under *key*."""
         ...
 
-    def put(self, key: bytes, value: InferRequest, size: int) -> None:
+    def put(self, key: bytes, value: InferRequest, size: int, /) -> object:
         """Keep *value*, which takes *size* bytes."""
         ...
 
@@ -127,9 +127,7 @@ _NO_TRACE: Final = Trace()
 class Infer:
     """Decodes an exchange for its model, has the model's stack answer it, encodes the answer."""
 
-    def __init__(
-        self, models: Mapping[str, Served], *, executor: Executor | None = None
-    ) -> None:
+    def __init__(self, models: Mapping[str, Served], *, executor: Executor | None = None) -> None:
         self._models = models
         self._executor = executor
 
@@ -169,11 +167,12 @@ class Infer:
             questions.remember(key, exchange, request)
         if not response.version:
             response.version = info.version
-        if sum([len(output.data) for output in response.outputs]) > OFF_LOOP:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._executor, codec.encode, exchange, request, response, info
-            )
+        for output in response.outputs:
+            if len(output.data) > OFF_LOOP:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(
+                    self._executor, codec.encode, exchange, request, response, info
+                )
         return codec.encode(exchange, request, response, info)
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
@@ -14,26 +16,22 @@ if TYPE_CHECKING:
     from gateway.wire.message import InferRequest, InferResponse
 
 
-class Entry:
-    """A request that waits; *flight* is set while it is on its way."""
+class Entry(msgspec.Struct, eq=False, gc=False):
+    """A request that waits; *flight* is set while it is on its way.
 
-    __slots__ = ("alone", "flight", "future", "line", "nbytes", "queued_at", "request", "returns",
-                 "rows", "turn")  # fmt: skip
+    Made by `enqueued`, which fills in the size.
+    """
 
-    def __init__(
-        self, request: InferRequest, future: asyncio.Future[InferResponse], queued_at: float
-    ) -> None:
-        inputs = request.inputs
-        self.request = request
-        self.future = future
-        self.queued_at = queued_at
-        self.rows = request.rows
-        self.nbytes = inputs[0].nbytes if len(inputs) == 1 else sum([t.nbytes for t in inputs])
-        self.flight: Any = None
-        self.line: Class | None = None
-        self.turn = 0
-        self.returns = 0
-        self.alone = False
+    request: InferRequest
+    future: asyncio.Future[InferResponse]
+    queued_at: float
+    rows: int
+    nbytes: int
+    flight: Any = None
+    line: Class | None = None
+    turn: int = 0
+    returns: int = 0
+    alone: bool = False
 
     def __repr__(self) -> str:
         return f"<Entry {self.request!r} {'waits' if self.waits else 'done'}>"
@@ -52,6 +50,18 @@ class Entry:
         """Raise *error* where the answer is awaited, if it is."""
         if not self.future.done():
             self.future.set_exception(error)
+
+
+def enqueued(
+    request: InferRequest, future: asyncio.Future[InferResponse], queued_at: float
+) -> Entry:
+    """The entry of *request*, with its rows and bytes."""
+    inputs = request.inputs
+    if len(inputs) == 1:
+        tensor = inputs[0]
+        shape = tensor.shape
+        return Entry(request, future, queued_at, shape[0] if shape else 1, tensor.nbytes)
+    return Entry(request, future, queued_at, request.rows, sum([t.nbytes for t in inputs]))
 
 
 class Lines:

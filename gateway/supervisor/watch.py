@@ -73,6 +73,7 @@ class Watch:
         grace: float = 30.0,
         patience: float = 5.0,
         start_timeout: float = 60.0,
+        echo: float = 0.25,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.processes = processes
@@ -82,6 +83,8 @@ class Watch:
         self._grace = grace
         self._patience = patience
         self._start_timeout = start_timeout
+        self._echo = echo
+        self._asked = 0.0
         self._clock = clock
         self._deadline: float | None = None
         self._steps: list[tuple[Kind, ...]] = []
@@ -118,10 +121,15 @@ class Watch:
         self._again(process, why, seconds)
 
     def drain(self) -> None:
-        """End everything in order, or, if that is under way already, at once and hard."""
+        """End everything in order, or, if that is under way already, at once and hard.
+
+        A second request within *echo* seconds is the first one again: what started us may pass
+        the signal on to us and to our whole process group.
+        """
         if self.phase in {Phase.STARTING, Phase.SERVING}:
+            self._asked = self._clock()
             self._stop(IN_ORDER)
-        elif self.phase is Phase.STOPPING:
+        elif self.phase is Phase.STOPPING and self._clock() - self._asked >= self._echo:
             self._steps.clear()
             self._ended_kinds.update(Kind)
             self._kill(self.processes, "killed, as a second signal asked")

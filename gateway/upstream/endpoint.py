@@ -42,6 +42,10 @@ class Watcher(Protocol):
         """*endpoint* may be ready now, or may not be any more, or has a free slot."""
         ...
 
+    def learn(self) -> None:
+        """An endpoint came up or went down, and so the model may be another."""
+        ...
+
     def may_eject(self, endpoint: Endpoint) -> bool:
         """Whether the pool can do without *endpoint*."""
         ...
@@ -192,12 +196,14 @@ class Endpoint:
         self.draining = False
         self.cap = self._own_cap or info.parallelism + 1
         self.liveness.connected()
+        self._watcher.learn()
         log.info("endpoint %s is up: %s version %s", self.name, info.name, info.version)
         self._watcher.changed(self)
 
     def went_down(self, reason: str) -> None:
         """The connection ended."""
         self.liveness.disconnected()
+        self._watcher.learn()
         log.warning("endpoint %s is down: %s", self.name, reason)
         self._watcher.changed(self)
 

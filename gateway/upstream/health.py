@@ -83,9 +83,12 @@ class Ejection:
         self._jitter = jitter
         self._rng = rng or Random()
         self._failures_in_row = 0
-        self._successes = 0
+        # Failures are kept one by one; successes are too many for that, so they are counted in this
+        # window and the one before it, of which the part that has not passed yet still counts.
         self._failures: deque[float] = deque()
-        self._window_from = 0.0
+        self._successes = 0
+        self._successes_before = 0.0
+        self._window_from = clock()
         self._times = 0
         self.until: float | None = None
         self.probing = False
@@ -122,8 +125,7 @@ class Ejection:
         self._successes += 1
         if not (probe and self.probing):
             return False
-        self.until, self.probing, self._times, self._successes = None, False, 0, 0
-        self._failures.clear()
+        self.reset()
         return True
 
     def dropped(self, *, probe: bool = False) -> None:
@@ -140,9 +142,10 @@ class Ejection:
         if probe and self.probing:
             return "probe"
         self._failures_in_row += 1
-        if now - self._window_from > self._window:
-            # Successes are too many to keep one by one, so their window is tumbling.
-            self._window_from, self._successes = now, 0
+        passed = (now - self._window_from) / self._window
+        if passed > 1:
+            self._successes_before = self._successes / passed
+            self._window_from, self._successes, passed = now, 0, 0.0
         self._failures.append(now)
         while now - self._failures[0] > self._window:
             self._failures.popleft()
@@ -150,7 +153,8 @@ class Ejection:
             return None
         if self._failures_in_row >= self._consecutive:
             return "consecutive"
-        volume = self._successes + len(self._failures)
+        successes = self._successes + self._successes_before * (1 - passed)
+        volume = successes + len(self._failures)
         if volume >= self._min_volume and len(self._failures) / volume >= self._error_rate:
             return "error_rate"
         return None
@@ -169,4 +173,5 @@ class Ejection:
         """A new life behind the address: what the old one did says nothing of it."""
         self.until, self.probing, self._times = None, False, 0
         self._failures_in_row = self._successes = 0
+        self._successes_before = 0.0
         self._failures.clear()

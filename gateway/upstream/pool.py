@@ -32,6 +32,9 @@ class Pool:
     ) -> None:
         self.model = model
         self.endpoints: list[Endpoint] = []
+        # The model as the first endpoint that is up describes it, else as it was last known.
+        self.info: ModelInfo | None = None
+        self.batched = False
         self._policy = policy
         self._max_ejected = max_ejected
         self._telemetry = telemetry
@@ -48,17 +51,6 @@ class Pool:
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call *callback* whenever a slot may have become free or an endpoint ready."""
         self._on_change.append(callback)
-
-    @property
-    def info(self) -> ModelInfo | None:
-        """The model as the first endpoint that is up describes it, else as it was last known."""
-        known = None
-        for endpoint in self.endpoints:
-            if endpoint.info is not None:
-                if endpoint.liveness.up:
-                    return endpoint.info
-                known = endpoint.info
-        return known
 
     @property
     def ready(self) -> bool:
@@ -101,6 +93,14 @@ class Pool:
         """Tell whoever waits for a slot."""
         for callback in self._on_change:
             callback()
+
+    def learn(self) -> None:
+        """An endpoint came up or went down: see which model is served now."""
+        for endpoint in self.endpoints:
+            if endpoint.liveness.up and endpoint.info is not None:
+                self.info = endpoint.info
+                self.batched = endpoint.info.batched
+                return
 
     def may_eject(self, endpoint: Endpoint) -> bool:
         """Never more than the share, never the last one that is up."""

@@ -31,6 +31,11 @@ class Upcall(Protocol):
 class Transport(Protocol):
     """One peer, reached over one or more connections; many requests may be in flight."""
 
+    @property
+    def address(self) -> str:
+        """Where the peer is, for people."""
+        ...
+
     def send(self, request: InferRequest) -> asyncio.Future[InferResponse]:
         """Put *request* on its way and return at once.
 

@@ -14,23 +14,24 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import msgspec
 
 from gateway.errors import InvalidRequest, Unsupported
-from gateway.wire.message import NEVER, NO_RULES, CacheRules, InferRequest, RequestedOutput, Trace
+from gateway.wire.message import NEVER, NO_RULES, CacheRules, InferRequest, Trace
 from gateway.wire.oip_binary import Blobs, binary_input, raw_input
-from gateway.wire.oip_json import BINARY_ONLY, CODE, MAX_DEPTH, binary_only, depth_of, explain
+from gateway.wire.oip_json import CODE, MAX_DEPTH, depth_of, explain
+from gateway.wire.oip_parameters import (
+    BINARY,
+    Output,
+    Parameters,
+    is_count,
+    obey,
+    requested_outputs,
+)
 from gateway.wire.tensor import Buffer, Tensor
 
 if TYPE_CHECKING:
     from gateway.wire.signature import Signature
 
-# The form of a request whose outputs, where it lists none, are answered as bytes.
-BINARY: Final = "binary"
-
 _NO_DATA: Final = msgspec.Raw(b"")
 _T = TypeVar("_T")
-_Parameters = dict[str, str | int | float | bool]
-
-# What the transport itself obeys, and so keeps from the model.
-_TRANSPORT: Final = frozenset({"timeout", "priority", "binary_data_output"})
 
 
 class _Input(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -38,26 +39,21 @@ class _Input(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     shape: tuple[int, ...]
     datatype: str
     data: msgspec.Raw = _NO_DATA
-    parameters: _Parameters | None = None
-
-
-class _Output(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    name: str
-    parameters: _Parameters | None = None
+    parameters: Parameters | None = None
 
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     inputs: list[_Input]
     id: str | None = None
-    parameters: _Parameters | None = None
-    outputs: list[_Output] | None = None
+    parameters: Parameters | None = None
+    outputs: list[Output] | None = None
 
 
 class _LaxInput(_Input, forbid_unknown_fields=False, gc=False):
     pass
 
 
-class _LaxOutput(_Output, forbid_unknown_fields=False, gc=False):
+class _LaxOutput(Output, forbid_unknown_fields=False, gc=False):
     pass
 
 
@@ -76,8 +72,8 @@ class _PlainInput(msgspec.Struct, Generic[_T], forbid_unknown_fields=True, gc=Fa
 class _PlainRequest(msgspec.Struct, Generic[_T], forbid_unknown_fields=True, gc=False):
     inputs: tuple[_PlainInput[_T]]
     id: str | None = None
-    parameters: _Parameters | None = None
-    outputs: list[_Output] | None = None
+    parameters: Parameters | None = None
+    outputs: list[Output] | None = None
 
 
 _AnyRequest = _Request | _PlainRequest[Any]
@@ -119,6 +115,8 @@ def decode_request(
     parameter ``timeout`` counts from, *deadline* the latest answer that is of use otherwise.
     """
     found: tuple[_AnyRequest, tuple[Tensor, ...]] | None = None
+    if trace is None:
+        trace = Trace()
     if header_length is None:
         found = _read_plain(body, signature)
     if found is None:
@@ -133,9 +131,9 @@ def decode_request(
         model, inputs, id=document.id or "", deadline=deadline, trace=trace, rules=rules
     )
     if document.parameters:
-        _obey(document.parameters, request, arrived)
+        obey(document.parameters, request, arrived)
     if document.outputs:
-        request.outputs = _outputs(document.outputs, signature)
+        request.outputs = requested_outputs(document.outputs, signature)
     elif request.form != BINARY:
         signature.check_json_outputs()
     return request
@@ -265,66 +263,6 @@ def _binary_size(item: _Input) -> int | None:
     if sources[0] == "data":
         return None
     size = parameters["binary_data_size"]
-    if not _is_count(size):
+    if not is_count(size):
         raise InvalidRequest(f"input '{item.name}': binary_data_size must be an integer from 0")
     return int(size)
-
-
-def _obey(parameters: _Parameters, request: InferRequest, arrived: float) -> None:
-    """Take the transport's own parameters out and leave the rest on *request*."""
-    for key, value in parameters.items():
-        if key.startswith("triton_"):
-            raise InvalidRequest(
-                f"parameter '{key[:64]}': keys that begin with 'triton_' are reserved"
-            )
-        if key in {"timeout", "priority"} and not _is_count(value):
-            unit = " of microseconds" if key == "timeout" else ""
-            raise InvalidRequest(f"parameter '{key}' must be a number{unit}, an integer from 0")
-        if key in _FLAGS and not isinstance(value, bool):
-            raise InvalidRequest(f"parameter '{key}' must be true or false")
-        if key == "sequence_id" and not isinstance(value, str) and not _is_count(value):
-            raise InvalidRequest("parameter 'sequence_id' must be a string or an integer from 0")
-    if timeout := parameters.get("timeout"):
-        request.deadline = min(request.deadline, arrived + min(int(timeout), 2**53) * 1e-6)
-    request.priority = int(parameters.get("priority", 0))
-    if parameters.get("binary_data_output"):
-        request.form = BINARY
-    rest = {key: value for key, value in parameters.items() if key not in _TRANSPORT}
-    request.parameters = rest or None
-
-
-_FLAGS: Final = frozenset({"binary_data_output", "sequence_start", "sequence_end"})
-
-
-def _outputs(given: list[_Output], signature: Signature) -> tuple[RequestedOutput, ...]:
-    wanted: dict[str, RequestedOutput] = {}
-    for item in given:
-        spec = signature.output(item.name)
-        if item.name in wanted:
-            raise InvalidRequest(f"output '{item.name}' is requested twice")
-        parameters = item.parameters or {}
-        binary = parameters.get("binary_data")
-        if binary is not None and not isinstance(binary, bool):
-            raise InvalidRequest(f"output '{item.name}': binary_data must be true or false")
-        classes = parameters.get("classification", 0)
-        if not _is_count(classes) or ("classification" in parameters and classes == 0):
-            raise InvalidRequest(f"output '{item.name}': classification must be an integer from 1")
-        if "shared_memory_region" in parameters:
-            if classes or binary:
-                raise InvalidRequest(
-                    f"output '{item.name}': shared_memory_region excludes "
-                    f"{'classification' if classes else 'binary_data'}"
-                )
-            raise Unsupported(f"output '{item.name}': shared memory is not offered")
-        if classes and spec.datatype == "BYTES":
-            raise InvalidRequest(
-                f"output '{item.name}': classification needs numbers, this output is BYTES"
-            )
-        if spec.datatype in BINARY_ONLY and not binary and not classes:
-            raise InvalidRequest(binary_only("output", item.name, spec.datatype))
-        wanted[item.name] = RequestedOutput(item.name, classification=int(classes), binary=binary)
-    return tuple(wanted.values())
-
-
-def _is_count(value: Any) -> bool:  # noqa: ANN401 - any JSON scalar
-    return type(value) is int and 0 <= value < 2**64

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import BadAnswer
 from gateway.wire.classification import classify
-from gateway.wire.oip import BINARY
 from gateway.wire.oip_json import json_data, json_dumps
+from gateway.wire.oip_parameters import BINARY
 
 if TYPE_CHECKING:
     from gateway.wire.message import InferRequest, InferResponse

@@ -11,6 +11,7 @@ import struct
 from math import prod
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import numpy as np
 
 from gateway.errors import InvalidRequest
@@ -39,20 +40,17 @@ DATATYPE: Final[dict[np.dtype[Any], str]] = {
 }
 
 
-class Tensor:
+class Tensor(msgspec.Struct, eq=False, gc=False):
     """One tensor; *data* holds ``prod(shape)`` elements, row-major, little-endian.
 
     BYTES data is, per element, a 4-byte length and that many bytes.
     A tensor is never changed once made: batches and caches share its buffer.
     """
 
-    __slots__ = ("data", "datatype", "name", "shape")
-
-    def __init__(self, name: str, datatype: str, shape: tuple[int, ...], data: Buffer) -> None:
-        self.name = name
-        self.datatype = datatype
-        self.shape = shape
-        self.data = data
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Buffer
 
     def __repr__(self) -> str:
         return f"<Tensor {self.name} {self.datatype}{list(self.shape)} {self.nbytes} bytes>"

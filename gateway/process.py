@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway process: ``python -m gateway.process --config FILE --runtime DIR --index I``.
+
+It accepts on the data port, runs the pipeline, and drains on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import uvloop
+
+from gateway import logs
+from gateway.access_log import AccessLog
+from gateway.config import load
+from gateway.edge.app import DataServer, make_server
+from gateway.edge.fastlane import Lane
+from gateway.errors import ConfigError
+from gateway.pipeline import Gateway
+from gateway.telemetry import Board, Telemetry, report_process, sample_loop_lag
+from gateway.wire.listen import BACKLOG, ListenError, listen
+from gateway.wire.process import announce_ready, die_with_parent, inherited_socket
+from gateway.wire.runtime import metrics_directory, state_file
+from gateway.wire.state import EndpointState, GatewayState, ModelState
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+    from typing import Any
+
+    from gateway.config import Config
+    from gateway.exchange import Answer, Exchange
+
+log = logging.getLogger(__name__)
+
+BAD_INPUT: Final = 2
+# After SIGTERM new connections are still taken for this long: a client that was sending, or a
+# balancer that has not noticed, gets its answer, with "Connection: close", instead of a reset.
+LAST_CALL: Final = 1.0
+# The request path leaves no circles behind, so that the collector has little to find; it still
+# looks, for what libraries leave.
+_GC_THRESHOLD: Final = (20_000, 50, 50)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM; gives the exit code, 2 where configuration or port is at fault."""
+    parser = argparse.ArgumentParser(prog="python -m gateway.process")
+    parser.add_argument("--config", required=True, help="the configuration file")
+    parser.add_argument("--runtime", required=True, type=Path, help="the runtime directory")
+    parser.add_argument("--index", type=int, default=0, help="which of the gateway processes")
+    options = parser.parse_args(arguments)
+    die_with_parent()
+    name = f"gateway-{options.index}"
+    try:
+        config = load(options.config)
+        listening = inherited_socket("http")
+        if listening is None:
+            (listening,) = listen(config.server.http, key="server.http")
+        logs.setup(config.server.log_level, process=name, threaded=True)
+        process = GatewayProcess(config, listening, runtime=options.runtime, index=options.index)
+        uvloop.run(process.serve())
+    except (ConfigError, ListenError) as error:
+        for fault in getattr(error, "faults", None) or [str(error)]:
+            sys.stderr.write(f"infergate: {fault}\n")
+        return BAD_INPUT
+    return 0
+
+
+class GatewayProcess:
+    """One gateway process on its event loop."""
+
+    def __init__(
+        self, config: Config, listening: socket.socket, *, runtime: Path, index: int
+    ) -> None:
+        name = f"gateway-{index}"
+        self._config = config
+        self._listening = listening
+        self._state_file = state_file(runtime, index)
+        self._telemetry = telemetry = Telemetry(config.models, process=name)
+        report_process(telemetry, name)
+        telemetry.config_generation.cell().value = 1
+        telemetry.on_collect(self._fill_gauges)
+        log_options = config.server.access_log
+        self._access_log = AccessLog(
+            telemetry=telemetry, sample=log_options.sample, errors=log_options.errors
+        )
+        self._board = Board.open(metrics_directory(runtime), telemetry)
+        self._gateway = Gateway(
+            config, runtime=runtime, telemetry=telemetry, access_log=self._access_log
+        )
+        self._stop = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<GatewayProcess {self._gateway!r}>"
+
+    async def serve(self) -> None:
+        """Serve until a signal; raises ConfigError where a model does not fit its steps."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        server, limits = self._config.server, self._config.server.limits
+        fallback = make_server(
+            self._gateway.service,
+            self._gateway.models,
+            metrics=self._board.scrape,
+            max_body=limits.body,
+            body_timeout=limits.body_timeout,
+            idle_timeout=limits.idle_timeout,
+            draining=lambda: self._gateway.draining,
+            refused=self._count_refused,
+        )
+        lane = Lane(
+            self._gateway.service,
+            fallback=fallback,
+            max_body=limits.body,
+            header_timeout=limits.header_timeout,
+            body_timeout=limits.body_timeout,
+            idle_timeout=limits.idle_timeout,
+            max_connections=limits.connections,
+        )
+        async with AsyncExitStack() as stack:
+            stack.callback(self._access_log.close)
+            for work in (
+                self._gateway.run(),
+                self._board.run(),
+                self._publish_state(),
+                sample_loop_lag(self._telemetry.loop_lag_seconds.cell()),
+                lane.sweep(),
+            ):
+                stack.push_async_callback(_end, loop.create_task(work))
+            accepting = await loop.create_server(lane, sock=self._listening, backlog=BACKLOG)
+            stack.callback(accepting.close)
+            await self._announce_when_up()
+            await self._stop.wait()
+            await self._drain(accepting, lane, fallback, server.grace)
+
+    async def _announce_when_up(self) -> None:
+        """Say ready once all models are; a signal or a fault ends the wait."""
+        up = asyncio.ensure_future(self._gateway.came_up())
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((up, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not up.done():
+            up.cancel()
+            return
+        up.result()
+        # What lives now lives on; the collector need not look at it ever again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLD)
+        announce_ready()
+
+    async def _drain(
+        self, accepting: asyncio.Server, lane: Lane, fallback: DataServer, grace: float
+    ) -> None:
+        """Answer what is here and what still comes in, then nothing; *grace* bounds it."""
+        until = perf_counter() + grace
+        self._gateway.draining = True
+        lane.draining = True
+        log.info("draining, %d requests in progress", self._gateway.gate.inside)
+        await asyncio.sleep(min(LAST_CALL, grace))
+        accepting.close()
+        lane.drain()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, until - perf_counter())):
+                await self._gateway.gate.emptied()
+                await lane.closed()
+        self._gateway.gate.closed = True
+        left = self._gateway.gate.inside
+        await fallback.shutdown(timeout=max(0.0, min(1.0, until - perf_counter())))
+        log.info("drained, %d requests cut off", left)
+
+    async def _publish_state(self) -> None:
+        """Write what this process knows of its endpoints, once a second."""
+        draft = self._state_file.with_suffix(".draft")
+        while True:
+            models = {}
+            for name, model in self._gateway.models.items():
+                endpoints = tuple(
+                    EndpointState(
+                        name=endpoint.name,
+                        address=endpoint.transport.address,
+                        state=endpoint.state,
+                        pending=endpoint.pending,
+                        weight=endpoint.weight,
+                        attempts=endpoint.attempts,
+                        ejected_for=endpoint.ejection.left,
+                    )
+                    for endpoint in model.pool.endpoints
+                )
+                models[name] = ModelState(
+                    ready=model.ready,
+                    queued=int(self._telemetry.queued_rows.cell(name).value),
+                    endpoints=endpoints,
+                )
+            try:
+                draft.write_bytes(msgspec.msgpack.encode(GatewayState(models=models)))
+                draft.replace(self._state_file)
+            except OSError as error:
+                log.warning("state not written to %s: %s", self._state_file, error)
+            await asyncio.sleep(1.0)
+
+    def _count_refused(self, exchange: Exchange, answer: Answer) -> None:
+        """An inference call was answered before it reached the stages that count."""
+        cell = self._telemetry.requests.cell(
+            exchange.model, exchange.codec.protocol, str(answer.status)
+        )
+        cell.value += 1
+
+    def _fill_gauges(self) -> None:
+        telemetry = self._telemetry
+        for model in self._gateway.models.values():
+            for endpoint in model.pool.endpoints:
+                telemetry.pending.cell(endpoint.name).value = endpoint.pending
+                for state in ("ready", "down", "ejected", "draining"):
+                    cell = telemetry.endpoint_state.cell(endpoint.name, state)
+                    cell.value = int(endpoint.state == state)
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
