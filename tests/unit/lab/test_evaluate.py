@@ -52,7 +52,7 @@ def test_without_batch_dimension_the_whole_shape_is_a_row() -> None:
 @pytest.mark.parametrize(
     ("outputs", "name", "message"),
     [
-        ([LABEL], "lable", r"no output 'lable'; the model has: label INT64 \[-1\]"),
+        ([LABEL], "class", r"no output 'class'; the model has: label INT64 \[-1\]"),
         ([SCORE, BOXES], None, r"no output says a class: .* score FP32 \[-1, 1\]"),
         ([SCORE, LABEL], "score", "no output says a class"),
     ],

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`infergate evaluate` against a server over real sockets."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateway.lab.client import PROTOCOLS, Protocol
+from gateway.lab.evaluate import run
+from tests.support.oracle import Oracle
+
+# The server is right about 8 of these 10.
+TRUTH = [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
+SAID = [0, 0, 1, 1, 1, 1, 1, 2, 2, 0]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """A labelled set of 10 rows."""
+    path = tmp_path / "set.npz"
+    inputs = np.stack([SAID, np.zeros(10)], axis=1).astype(np.float32)
+    np.savez(path, inputs=inputs, labels=np.asarray(TRUTH))
+    return str(path)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("output", [None, "scores"])
+def test_the_figures_are_the_same_by_every_protocol_and_output(
+    tmp_path: Path, data: str, protocol: Protocol, output: str | None
+) -> None:
+    """What is measured is the model, not the spelling."""
+    report = tmp_path / "report.json"
+    with Oracle() as oracle:
+        code = run(
+            oracle.url, "oracle", data,
+            batch=3, protocol=protocol, output=output, json=str(report),
+        )  # fmt: skip
+
+    result = json.loads(report.read_bytes())
+    assert code == 0
+    assert len(oracle.paths) == 4
+    assert result["rows"] == 10
+    assert result["output"] == (output or "label")
+    assert result["accuracy"]["value"] == 0.8
+    assert result["accuracy"]["lower"] == pytest.approx(0.4902, abs=1e-4)
+    assert result["accuracy"]["upper"] == pytest.approx(0.9433, abs=1e-4)
+    assert result["confusion"] == [[2, 1, 0], [0, 4, 0], [1, 0, 2]]
+
+
+def test_a_summary_is_printed(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Accuracy with its interval on standard output, nothing on stderr."""
+    with Oracle() as oracle:
+        run(oracle.url + "/", "oracle", data)
+
+    out, err = capsys.readouterr()
+    assert "accuracy 0.8000 [0.4902, 0.9433]" in out
+    assert "macro" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(("least", "code"), [(0.8, 0), (0.81, 1)])
+def test_an_accuracy_below_the_least_is_exit_1(data: str, least: float, code: int) -> None:
+    """A gate in a pipeline needs no parsing."""
+    with Oracle() as oracle:
+        assert run(oracle.url, "oracle", data, min_accuracy=least) == code
+
+
+def test_averages_over_given_classes_count_those_that_never_occur(
+    tmp_path: Path, data: str
+) -> None:
+    """A fourth class that nobody saw lowers the macro average, not the accuracy."""
+    report = tmp_path / "report.json"
+    with Oracle() as oracle:
+        run(oracle.url, "oracle", data, json=str(report), classes=4)
+
+    result = json.loads(report.read_bytes())
+    assert result["classes_from"] == "given"
+    assert len(result["classes"]) == 4
+    assert result["averages"]["macro"]["recall"] == pytest.approx((2 / 3 + 1 + 2 / 3 + 0) / 4)
+    assert result["accuracy"]["value"] == 0.8
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"model": "elsewhere"},
+            "/v2/models/elsewhere answered 404: unknown model; this server has",
+        ),
+        ({"output": "nothing"}, "no output 'nothing'; the model has: scores FP32 [-1, 3], label"),
+        ({"url": f"http://127.0.0.1:{free_port()}"}, "cannot be reached: Connection refused"),
+        ({"json": "/nowhere/report.json"}, "/nowhere/report.json: No such file or directory"),
+        ({"classes": 2}, "true class 2 is not one of the 2 classes"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_exit_2(
+    data: str, capsys: pytest.CaptureFixture[str], options: dict[str, Any], message: str
+) -> None:
+    """The line says what was wrong and what there is."""
+    with Oracle() as oracle:
+        code = run(**{"url": oracle.url, "model": "oracle", "data": data} | options)
+
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_failed_request_ends_the_evaluation(
+    data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A figure over a part of the rows would be wrong."""
+    with Oracle(healthy=2) as oracle:
+        code = run(oracle.url, "oracle", data, batch=1, concurrency=3)
+
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert "/v2/models/oracle/infer answered 503: no worker is ready" in err
+    assert err.count("\n") == 1
+
+
+def test_labels_of_another_kind_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names are never compared with numbers, which would be an accuracy of 0."""
+    path = tmp_path / "named.npz"
+    np.savez(path, x=np.zeros((2, 2), dtype=np.float32), labels=np.asarray(["zero", "one"]))
+    with Oracle() as oracle:
+        code = run(oracle.url, "oracle", str(path))
+
+    assert code == 2
+    assert "cannot be compared" in capsys.readouterr().err
