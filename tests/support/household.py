@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         sockets = (("http", port.fileno()),) if manner == "listening" else ()
         processes.append(Process(Child(name, Kind(kind), argv, sockets=sockets)))
     with port, signals() as arriving:
-        watch = Watch(processes, Reporter(), grace=grace, patience=grace)
+        watch = Watch(processes, Reporter(), grace=grace, patience=grace, echo=0.0)
         return loop(watch, arriving)
 
 

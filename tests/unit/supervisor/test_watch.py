@@ -286,6 +286,7 @@ def test_a_second_request_to_stop_kills_all_at_once() -> None:
     """The operator has waited long enough; requests may be lost, so the exit code is 1."""
     house = House().begin()
     house.watch.drain()
+    house.passes(0.25)
     house.watch.drain()
     assert sorted(house.sent[1:]) == [
         "SIGKILL control",
@@ -297,6 +298,15 @@ def test_a_second_request_to_stop_kills_all_at_once() -> None:
         assert house.watch.code is None
         house.ends(name, KILLED)
     assert house.watch.code == 1
+
+
+def test_an_echo_of_the_request_to_stop_is_no_second_one() -> None:
+    """A terminal or a wrapper may deliver one signal twice, a moment apart."""
+    house = House().begin()
+    house.watch.drain()
+    house.passes(0.2)
+    house.watch.drain()
+    assert house.sent == ["SIGTERM gateway-0"]
 
 
 def test_can_be_stopped_while_it_starts() -> None:
