@@ -2,6 +2,7 @@
 """Configuration: a YAML file becomes frozen structs, or the full list of its faults."""
 
 from gateway.config.load import load
-from gateway.config.root import BackendConfig, Config, ModelConfig, ServerConfig, WorkerConfig
+from gateway.config.root import BackendConfig, Config, ModelConfig, WorkerConfig
+from gateway.config.server import ServerConfig
 
 __all__ = ["BackendConfig", "Config", "ModelConfig", "ServerConfig", "WorkerConfig", "load"]

@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.config.root import Config, ModelConfig, ServerConfig, WorkerConfig
+from gateway.config.root import Config, ModelConfig, WorkerConfig
+from gateway.config.server import ServerConfig
 from gateway.units import format_size
 
 if TYPE_CHECKING:

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The section ``server``: processes, ports, limits and logs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from gateway.units import Address, Duration, Share, Size
+
+
+class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one client can take of the server."""
+
+    body: Annotated[
+        Size,
+        Meta(
+            ge=1 << 10,
+            le=2 << 30,
+            description=(
+                "The largest request body, decompressed where it was compressed; a larger one is "
+                "refused with 413. Danger: a client can make the gateway hold this much for each "
+                "of its connections."
+            ),
+        ),
+    ] = 64 << 20
+    connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description=(
+                "Client connections of one gateway process; one more is closed at once. "
+                "Danger: each needs a file descriptor (`ulimit -n`)."
+            ),
+        ),
+    ] = 65536
+    header_timeout: Annotated[
+        Duration, Meta(gt=0, description="How long a client may take to send a request's head.")
+    ] = 10.0
+    body_timeout: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            description=(
+                "How long a client may take to send a request's body. "
+                "Danger: body divided by this is the slowest line that can send the largest one."
+            ),
+        ),
+    ] = 30.0
+    idle_timeout: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            description=(
+                "How long a connection may stand between requests. Danger: keep it above the one "
+                "of clients and load balancers, or their requests meet closed connections."
+            ),
+        ),
+    ] = 60.0
+
+
+class AccessLogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One JSON line for a request, on standard output."""
+
+    sample: Annotated[
+        Share,
+        Meta(
+            description=(
+                "The share of answered requests that are logged, 0 for none. "
+                "Danger: at 1 the log costs a few microseconds of every request."
+            )
+        ),
+    ] = 0.0
+    errors: Annotated[
+        bool, Meta(description="Whether every refused or failed request is logged.")
+    ] = True
+
+
+class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The processes and their ports."""
+
+    http: Annotated[
+        Address,
+        Meta(
+            description=(
+                "Where inference requests come in; port 0 takes a free one. Danger: 0.0.0.0 is "
+                "open to the whole network, and requests need no key."
+            )
+        ),
+    ] = "127.0.0.1:8000"
+    admin: Annotated[
+        Address,
+        Meta(
+            description=(
+                "Where operators look. Danger: it shows the configuration to whoever reaches it."
+            )
+        ),
+    ] = "127.0.0.1:8002"
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description=(
+                "Gateway processes that share the data port. Danger: each takes a core and has a "
+                "cache of its own; one is enough until its core is busy."
+            ),
+        ),
+    ] = 1
+    timeout: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            description=(
+                "How long a request may take in all, queue and retries included; a client can ask "
+                "for less."
+            ),
+        ),
+    ] = 30.0
+    grace: Annotated[
+        Duration,
+        Meta(
+            ge=0,
+            description=(
+                "How long requests may go on after SIGTERM. "
+                "Danger: above the patience of whatever stops the server, they are killed."
+            ),
+        ),
+    ] = 30.0
+    limits: LimitsConfig = LimitsConfig()
+    access_log: AccessLogConfig = AccessLogConfig()
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least severe event that is logged, on standard error."),
+    ] = "info"

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of whole sections, and of the files that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config.checks import model_files
+from gateway.config.load import read
+from gateway.config.root import WorkerConfig
+from gateway.errors import ConfigError
+
+
+def fault(text: str) -> str:
+    """The only fault of *text*."""
+    with pytest.raises(ConfigError) as caught:
+        read(text, name="f", files=False)
+    (only,) = caught.value.faults
+    return only
+
+
+def repository(root: Path, *files: str) -> Path:
+    """A model directory in *root* that has *files*."""
+    for name in files:
+        path = root / "model" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root / "model"
+
+
+def found(path: Path, version: int | None = None) -> list[tuple[str, str]]:
+    """What is wrong with the model at *path*."""
+    return list(model_files(WorkerConfig(path=str(path), version=version)))
+
+
+def test_both_ports_cannot_be_one() -> None:
+    """The data port is open to clients, the admin port is not."""
+    text = "server: {http: 'h:1', admin: 'h:1'}\nmodels: {a: {backends: [{address: 'unix:x'}]}}"
+    assert fault(text) == "f:1: server.admin: is the same as http, h:1; expected another port"
+
+
+def test_any_free_port_may_be_asked_for_twice() -> None:
+    """Port 0 is a different one each time."""
+    text = "server: {http: 'h:0', admin: 'h:0'}\nmodels: {a: {backends: [{address: 'unix:x'}]}}"
+    assert read(text, name="f", files=False).server.http == "h:0"
+
+
+def test_one_worker_cannot_be_two() -> None:
+    """An address that is there twice would be counted twice."""
+    text = "models:\n  a:\n    backends: [{address: 'unix:x'}, {address: 'unix:x'}]"
+    assert fault(text) == (
+        "f:3: models.a.backends: the address unix:x is there twice; expected each worker once"
+    )
+
+
+def test_store_has_room_for_an_entry() -> None:
+    """A cache that can hold no entry of a model is a mistake."""
+    text = "cache: {max_bytes: 1MiB}\nmodels: {a: {backends: [{address: 'unix:x'}], cache: {}}}"
+    assert fault(text) == "f:1: cache: max_bytes is 1MiB; the model a has entries up to 4MiB"
+
+
+@pytest.mark.parametrize("backend", ["{}", "{worker: {path: x}, address: 'unix:x'}"])
+def test_backend_is_either_started_or_elsewhere(backend: str) -> None:
+    """It cannot be both, nor nothing."""
+    assert fault(f"models: {{a: {{backends: [{backend}]}}}}") == (
+        "f:1: models.a.backends[0]: expected either worker or address"
+    )
+
+
+def test_model_directory_with_a_version_is_good(tmp_path: Path) -> None:
+    """So is one with several, and a single file."""
+    path = repository(tmp_path, "1/model.onnx", "10/model.onnx", "notes/readme")
+    assert found(path) == found(path, 1) == found(path / "1" / "model.onnx") == []
+
+
+def test_model_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    """The message has the directory from which the path was looked up."""
+    path = tmp_path / "nope"
+    assert found(path) == [("path", f"{path} does not exist, seen from {Path.cwd()}")]
+
+
+def test_file_of_another_kind_is_a_fault(tmp_path: Path) -> None:
+    """Only ONNX models can be served."""
+    path = repository(tmp_path, "model.pt") / "model.pt"
+    assert found(path) == [
+        ("path", f"{path} is not an .onnx file; expected one, or a model directory")
+    ]
+
+
+def test_directory_without_versions_is_a_fault(tmp_path: Path) -> None:
+    """The message has the file that was looked for."""
+    path = repository(tmp_path, "model.onnx")
+    assert found(path) == [
+        ("path", f"{path} has no version directory; expected {path}/1/model.onnx")
+    ]
+
+
+def test_version_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    """The message has those that are."""
+    path = repository(tmp_path, "1/model.onnx", "2/model.onnx")
+    assert found(path, 3) == [("version", f"{path} has no version 3; versions there: 1, 2")]
+
+
+def test_newest_version_without_a_model_is_a_fault(tmp_path: Path) -> None:
+    """An older one is not taken in its place."""
+    path = repository(tmp_path, "1/model.onnx", "2/other")
+    assert found(path) == [("path", f"{path / '2' / 'model.onnx'} does not exist")]
