@@ -17,6 +17,7 @@ from math import prod
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
+import numpy as np
 
 from gateway.errors import FrameError, InvalidRequest
 from gateway.wire.model import ModelInfo
@@ -185,7 +186,7 @@ def read_tensors(heads: list[TensorHead], body: memoryview) -> tuple[Tensor, ...
         tensors.append(Tensor(head.name, head.datatype, shape, data))
         offset = end + (-head.size % 8)
     if offset != len(body):
-        raise FrameError(f"{len(body) - offset} bytes behind the last tensor")
+        raise FrameError(f"the padded tensors take {offset} bytes; the body has {len(body)}")
     return tuple(tensors)
 
 
@@ -223,8 +224,7 @@ class FrameReader:
     own size, into which the socket reads at once, so that a large tensor is never copied.
     """
 
-    __slots__ = ("_end", "_large", "_large_end", "_large_view", "_max_body", "_needed", "_stage",
-                 "_stage_view")  # fmt: skip
+    __slots__ = ("_end", "_large", "_large_end", "_max_body", "_needed", "_stage", "_stage_view")
 
     def __init__(self, *, max_body: int = MAX_BODY) -> None:
         self._max_body = max_body
@@ -232,17 +232,16 @@ class FrameReader:
         self._stage_view = memoryview(self._stage)
         self._end = 0
         self._needed = PREFIX_SIZE
-        self._large: bytearray | None = None
-        self._large_view = _NO_BODY
+        self._large = _NO_BODY
         self._large_end = 0
 
     def __repr__(self) -> str:
-        return f"<FrameReader staged={self._end} large={self._large_end}/{len(self._large_view)}>"
+        return f"<FrameReader staged={self._end} large={self._large_end}/{len(self._large)}>"
 
     def get_buffer(self, sizehint: int = -1) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Where the next bytes of the stream belong."""
-        if self._large is not None:
-            return self._large_view[self._large_end :]
+        if self._large:
+            return self._large[self._large_end :]
         return self._stage_view[self._end :]
 
     def buffer_updated(self, nbytes: int) -> list[Frame]:
@@ -250,12 +249,12 @@ class FrameReader:
 
         Raises FrameError for bytes that are not a frame; the reader is of no use afterwards.
         """
-        if self._large is not None:
+        if self._large:
             self._large_end += nbytes
             if self._large_end < len(self._large):
                 return []
-            complete = self._parse(self._large_view, 0)
-            self._large, self._large_view = None, _NO_BODY
+            complete = self._parse(self._large, 0)
+            self._large, self._large_end = _NO_BODY, 0
             return [complete]
         self._end += nbytes
         if self._end < self._needed:
@@ -286,9 +285,10 @@ class FrameReader:
         return frames
 
     def _start_large(self, begun: memoryview, total: int) -> None:
-        self._large = bytearray(total)
-        self._large_view = memoryview(self._large)
-        self._large_view[: len(begun)] = begun
+        # Not a bytearray: that is filled with zeros, which takes time for what is overwritten, and
+        # takes the memory for what may never come.
+        self._large = np.empty(total, np.uint8).data
+        self._large[: len(begun)] = begun
         self._large_end = len(begun)
 
     def _announced(self, data: memoryview, offset: int) -> int:

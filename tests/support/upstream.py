@@ -104,6 +104,7 @@ class ScriptedPeer:
     """A transport without a network."""
 
     def __init__(self) -> None:
+        self.address = "scripted"
         self.upcall: Upcall
         self.sent: list[Sent] = []
         self.probes: deque[float | BaseException] = deque()

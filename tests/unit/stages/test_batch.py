@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -549,6 +551,23 @@ async def test_members_get_errors_of_their_own() -> None:
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [str(result) for result in results] == ["for all", "for all"]
     assert results[0] is not results[1]
+
+
+async def test_a_failed_request_is_forgotten() -> None:
+    """Its error, and all that the error's traceback holds, can be collected."""
+    fleet = Fleet(attempts=1)
+    task = fleet.ask()
+    await settle()
+    fleet.waiting[0].fail(UpstreamError("scripted"))
+    (result,) = await asyncio.gather(task, return_exceptions=True)
+    assert isinstance(result, UpstreamError)
+    kept = weakref.ref(result)
+    fleet.peers[0].sent.clear()
+    fleet.peers[0]._unseen.clear()
+    del task, result
+    await settle()
+    gc.collect()
+    assert kept() is None
 
 
 # Notes.

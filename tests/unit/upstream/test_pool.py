@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pool: who is ready, who is picked, who may be ejected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from gateway.errors import UpstreamError
+from gateway.wire.model import ModelInfo
+from tests.support.upstream import MODEL, Fleet, request, settle
+
+
+def busy(fleet: Fleet, index: int, requests: int = 1) -> None:
+    """Give an endpoint something to do, as far as counts go."""
+    endpoint = fleet.pool.endpoints[index]
+    endpoint.pending += requests
+    endpoint.pending_rows += requests
+
+
+def picked(fleet: Fleet, avoid: tuple[str, ...] = (), *, times: int = 60) -> set[str]:
+    """The names that are picked over *times* tries."""
+    chosen = [fleet.pool.pick(avoid) for _ in range(times)]
+    return {endpoint.name for endpoint in chosen if endpoint is not None}
+
+
+async def test_picks_among_those_that_are_ready() -> None:
+    """Down, draining, ejected and full endpoints get nothing."""
+    fleet = Fleet(6)
+    fleet.peers[0].goes_down()
+    fleet.pool.endpoints[1].drains()
+    fleet.pool.endpoints[2].ejection.eject()
+    busy(fleet, 3)
+    assert picked(fleet) == {"e4", "e5"}
+    assert fleet.pool.capacity() == (2, 2)
+
+
+async def test_picks_none_when_all_are_full_or_away() -> None:
+    """Waiting is the queue's task."""
+    fleet = Fleet(2)
+    busy(fleet, 0)
+    fleet.peers[1].goes_down()
+    assert fleet.pool.pick() is None
+    assert fleet.pool.capacity() == (0, 0)
+    assert fleet.pool.ready
+
+
+async def test_avoids_the_endpoints_that_failed_the_request() -> None:
+    """As long as there is another that is healthy, be it full."""
+    fleet = Fleet(3)
+    assert picked(fleet, ("e1",)) == {"e0", "e2"}
+    busy(fleet, 0)
+    busy(fleet, 2)
+    assert fleet.pool.pick(("e1",)) is None
+
+
+async def test_goes_back_to_an_avoided_endpoint_when_no_other_is_healthy() -> None:
+    """A second try there beats none."""
+    fleet = Fleet(2)
+    fleet.peers[0].goes_down()
+    assert picked(fleet, ("e1",)) == {"e1"}
+    assert picked(fleet, ("e0", "e1")) == {"e1"}
+
+
+async def test_capacity_counts_slots_and_endpoints() -> None:
+    """Free slots over all, and over how many endpoints they are spread."""
+    fleet = Fleet(3, cap=3)
+    busy(fleet, 0, 1)
+    busy(fleet, 1, 3)
+    assert fleet.pool.capacity() == (5, 2)
+
+
+async def test_is_ready_while_any_endpoint_is_healthy() -> None:
+    """Load does not make it less so."""
+    fleet = Fleet(2, up=False)
+    assert not fleet.pool.ready
+    fleet.peers[1].comes_up()
+    assert fleet.pool.ready
+
+
+async def test_describes_the_model_as_an_endpoint_that_is_up_does() -> None:
+    """What a dead one said counts only when there is nobody else."""
+    fleet = Fleet(2, up=False)
+    known = [fleet.pool.info]
+    newer = ModelInfo("m", "2", "p", "1", MODEL.inputs, MODEL.outputs, batched=True)
+    fleet.peers[0].comes_up("1", MODEL)
+    fleet.peers[1].comes_up("1", newer)
+    known.append(fleet.pool.info)
+    fleet.peers[0].goes_down()
+    known.append(fleet.pool.info)
+    fleet.peers[1].goes_down()
+    known.append(fleet.pool.info)
+    assert known == [None, MODEL, newer, newer]
+
+
+@pytest.mark.parametrize(("size", "ejected"), [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)])
+async def test_ejects_at_most_its_share_and_never_the_last(size: int, ejected: int) -> None:
+    """With every request failing, most of the pool stays in."""
+    fleet = Fleet(size, consecutive=1, attempts=1)
+    for _ in range(50):
+        task = fleet.ask(of=fleet.retry)
+        await settle()
+        fleet.waiting[0].fail(UpstreamError("scripted"))
+        await asyncio.gather(task, return_exceptions=True)
+    states = Counter(endpoint.state for endpoint in fleet.pool.endpoints)
+    assert states["ejected"] == ejected
+    cells = [fleet.telemetry.ejections.cell(f"e{i}", "consecutive").value for i in range(size)]
+    assert sum(cells) == ejected
+
+
+async def test_the_last_one_up_is_not_ejected_though_others_are_down() -> None:
+    """A pool of five with one alive has one endpoint, not five."""
+    fleet = Fleet(5)
+    for peer in fleet.peers[1:]:
+        peer.goes_down()
+    assert not fleet.pool.may_eject(fleet.pool.endpoints[0])
+
+
+async def test_who_waits_is_told_when_an_ejection_is_over() -> None:
+    """Nothing else may happen until then: no request, no probe."""
+    fleet = Fleet(2, consecutive=1, attempts=1)
+    fleet.pool.endpoints[0].ejection._base = 0.001
+    fleet.pool.endpoints[1].ejection._base = 0.001
+    task = fleet.ask(of=fleet.retry)
+    await settle()
+    fleet.waiting[0].fail(UpstreamError("scripted"))
+    await asyncio.gather(task, return_exceptions=True)
+    told = asyncio.Event()
+    fleet.pool.on_change(told.set)
+    await told.wait()
+
+
+async def test_counts_attempts_by_endpoint_and_result() -> None:
+    """One line for each outcome, and the time of all."""
+    fleet = Fleet(1, attempts=1)
+    for error in (None, UpstreamError("scripted"), None):
+        task = fleet.ask(request(), of=fleet.retry)
+        await settle()
+        if error is None:
+            fleet.waiting[0].respond()
+        else:
+            fleet.waiting[0].fail(error)
+        await asyncio.gather(task, return_exceptions=True)
+    attempts = fleet.telemetry.attempts
+    assert attempts.cell("m", "e0", "ok").value == 2
+    assert attempts.cell("m", "e0", "upstream_failed").value == 1
+
+
+async def test_keeps_all_connected_until_cancelled() -> None:
+    """Each endpoint has a connection to keep and a watch."""
+    fleet = Fleet(2)
+    running = asyncio.ensure_future(fleet.pool.run(interval=60, timeout=1, jitter=0))
+    await settle()
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()
