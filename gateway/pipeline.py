@@ -216,11 +216,7 @@ class Gateway:
         )
         self.draining = False
         self._config = config
-
-        def collect() -> None:
-            telemetry.cache_bytes.cell("memory").value = store.bytes
-
-        telemetry.on_collect(collect)
+        store.report(telemetry, layer="memory")
 
     def __repr__(self) -> str:
         return f"<Gateway {list(self.models.values())} {self.gate!r}>"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gateway.lab.metrics import (
@@ -149,7 +150,7 @@ class Quality(msgspec.Struct, frozen=True):
         console.print(
             f"accuracy {self.accuracy} at level {self.level:g}", markup=False, highlight=False
         )
-        table = Table("class", "precision", "recall", "F1", "rows")
+        table = Table("class", "precision", "recall", "F1", "rows", box=SIMPLE_HEAD)
         for one in self.classes[:_MOST_CLASSES]:
             table.add_row(str(one.label), *map(_cell, (one.precision, one.recall, one.f1)),
                           str(one.recall.n))  # fmt: skip
@@ -157,17 +158,16 @@ class Quality(msgspec.Struct, frozen=True):
             table.add_row(f"… {len(self.classes) - _MOST_CLASSES} more")
         table.add_section()
         for name, average in self.averages.items():
-            table.add_row(name, f"{average.precision:.4f}", f"{average.recall:.4f}",
-                          f"{average.f1:.4f}", str(self.rows))  # fmt: skip
+            table.add_row(name, f"{average.precision:.3f}", f"{average.recall:.3f}",
+                          f"{average.f1:.3f}", str(self.rows))  # fmt: skip
         console.print(table)
         if len(self.classes) <= _MOST_CELLS:
             names = [str(one.label) for one in self.classes]
-            cells = Table("true \\ predicted", *names)
+            cells = Table("true \\ predicted", *names, box=SIMPLE_HEAD)
             for name, counts in zip(names, self.confusion, strict=True):
                 cells.add_row(name, *(str(count) if count else "·" for count in counts))
             console.print(cells)
 
 
 def _cell(estimate: Estimate) -> str:
-    # Square brackets are markup to rich.
-    return f"{estimate.value:.4f} ({estimate.lower:.3f} to {estimate.upper:.3f})"
+    return f"{estimate.value:.3f} {estimate.lower:.3f}-{estimate.upper:.3f}"
