@@ -136,7 +136,9 @@ def test_what_the_kernel_does_not_take_follows_in_order() -> None:
     line = Line()
     line.pipe.room = 3
     line.connection.send([b"ab", memoryview(b"cdef")])
+    line.pipe.room = 100  # by now the kernel would take it, ahead of its turn
     line.connection.send([b"gh"])
+    assert line.pipe.taken == b"abc"
     assert line.connection.backlog == 5
     for _ in range(3):
         line.pipe.room = 2
