@@ -47,6 +47,9 @@ BAD_INPUT: Final = 2
 # After SIGTERM new connections are still taken for this long: a client that was sending, or a
 # balancer that has not noticed, gets its answer, with "Connection: close", instead of a reset.
 LAST_CALL: Final = 1.0
+# Clients of a gateway that is started anew wait in the socket's queue until its models are up,
+# but no longer than this many seconds: one model that is down must not keep the others away.
+FIRST_CALL: Final = 3.0
 # The request path leaves no circles behind, so that the collector has little to find; it still
 # looks, for what libraries leave.
 _GC_THRESHOLD: Final = (20_000, 50, 50)
@@ -138,20 +141,24 @@ class GatewayProcess:
                 lane.sweep(),
             ):
                 stack.push_async_callback(_end, loop.create_task(work))
+            up = loop.create_task(self._gateway.came_up())
+            stack.push_async_callback(_end, up)
+            stopped = loop.create_task(self._stop.wait())
+            stack.push_async_callback(_end, stopped)
+            await asyncio.wait(
+                (up, stopped), timeout=FIRST_CALL, return_when=asyncio.FIRST_COMPLETED
+            )
             accepting = await loop.create_server(lane, sock=self._listening, backlog=BACKLOG)
             stack.callback(accepting.close)
-            await self._announce_when_up()
-            await self._stop.wait()
+            await self._announce_when_up(up, stopped)
+            await stopped
             await self._drain(accepting, lane, fallback, server.grace)
 
-    async def _announce_when_up(self) -> None:
-        """Say ready once all models are; a signal or a fault ends the wait."""
-        up = asyncio.ensure_future(self._gateway.came_up())
-        stopped = asyncio.ensure_future(self._stop.wait())
+    @staticmethod
+    async def _announce_when_up(up: asyncio.Task[None], stopped: asyncio.Task[Any]) -> None:
+        """Say ready once all models are *up*; a signal or a fault ends the wait."""
         await asyncio.wait((up, stopped), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
         if not up.done():
-            up.cancel()
             return
         up.result()
         # What lives now lives on; the collector need not look at it ever again.
