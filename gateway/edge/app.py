@@ -16,7 +16,7 @@ from aiohttp.http_exceptions import LineTooLong
 from multidict import CIMultiDict
 
 from gateway.edge.content_coding import answer_coding, deflate
-from gateway.edge.ids import fits, new_id
+from gateway.edge.ids import new_id, request_id
 from gateway.edge.receive import receive
 from gateway.edge.refusal import refusal
 from gateway.edge.resources import Resources
@@ -108,19 +108,19 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what is not HTTP, and what our own code did not foresee."""
-        request_id = new_id()
+        id_ = new_id()
         error: GatewayError
         if status < 500:
             log.debug("malformed request from %s: %s", request.remote, message)
             error = InvalidRequest(_malformed(exc, message))
         else:
-            log.error("internal error in request %s", request_id, exc_info=exc)
-            error = GatewayError(f"internal error, see the log for {request_id}")
+            log.error("internal error in request %s", id_, exc_info=exc)
+            error = GatewayError(f"internal error, see the log for {id_}")
         if request.writer.output_size > 0:
             # A second answer on top of the first would be read as its rest.
             raise ConnectionError("an answer has begun already")
         answer = refusal(error)
-        response = _response(answer, plain_headers(request_id, answer))
+        response = _response(answer, plain_headers(id_, answer))
         response.force_close()
         return response
 
@@ -193,8 +193,8 @@ class _Front:
         except GatewayError as error:
             answer = refusal(error)
             whole = request.content.is_eof()
-        offered = request.headers.get("X-Request-Id", "")
-        response = _response(answer, plain_headers(offered if fits(offered) else new_id(), answer))
+        given = request_id(request.headers.get("X-Request-Id"))
+        response = _response(answer, plain_headers(given, answer))
         if not whole:
             response.force_close()
         return response
@@ -216,7 +216,7 @@ def _exchange(request: web.BaseRequest, route: Route) -> Exchange:
         key = name.lower()
         # Fields of one name are one list (RFC 9110, 5.3).
         fields[key] = f"{fields[key]}, {value}" if key in fields else value
-    offered = fields.get("x-request-id", "")
+    given = request_id(fields.get("x-request-id"))
     exchange = Exchange(
         route.codec,
         route.model,
@@ -224,12 +224,11 @@ def _exchange(request: web.BaseRequest, route: Route) -> Exchange:
         target=route.target,
         headers=fields,
         body=b"",
-        request_id=offered if fits(offered) else new_id(),
+        request_id=given,
         client=request.remote or "",
+        # A client may use one id for several tries, but each inference is one of its own.
+        inference_id=new_id() if given is fields.get("x-request-id") else given,
     )
-    if exchange.request_id is offered:
-        # A client may use its own id for several tries, but each inference is one of its own.
-        exchange.inference_id = new_id()
     control = fields.get("cache-control")
     exchange.rules = NO_RULES if control is None else cache_rules(control)
     return exchange

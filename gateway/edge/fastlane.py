@@ -243,12 +243,13 @@ class FastLane(asyncio.Protocol):
         self.busy = True
         self.awaits = "answer"
         route = head.route
-        id_ = head.request_id or new_id()
+        given = head.request_id
+        id_ = new_id()
         now = perf_counter()
         self._asked = head
         self._exchange = exchange = Exchange(
-            route.codec, route.model, route.version, head.target, head.headers, body, id_, now,
-            self._client, id_, NEVER, head.rules,
+            route.codec, route.model, route.version, head.target, head.headers, body,
+            given or id_, now, self._client, id_, NEVER, head.rules,
         )  # fmt: skip
         self._starting = True
         self._drive.start(self._service(exchange))

@@ -66,11 +66,13 @@ def plain_headers(request_id: str, answer: Answer) -> list[tuple[str, str]]:
 def _lines(exchange: Exchange, answer: Answer) -> str:
     trace = exchange.trace
     request_id = _checked(exchange.request_id)
-    if exchange.inference_id is exchange.request_id:
+    if exchange.inference_id == exchange.request_id:
         inference = f"X-Inference-Id: {request_id}\r\n"
     else:
         inference = _inference_line(exchange.inference_id)
     cache = f"Cache-Status: {SERVER}; {_checked(trace.cache)}\r\n" if trace.cache else ""
+    if trace.age is not None:
+        cache += f"Age: {int(trace.age)}\r\n"
     own = answer.headers
     error = f"Infergate-Error: {answer.error}\r\n" if answer.error else ""
     now = int(time.time())
@@ -112,6 +114,8 @@ def _inference_line(id_: str) -> str:
 
     One that is too long for a header is left out: the client knows it, and the body has it.
     """
+    if not id_:
+        return ""
     if not fits(id_):
         id_ = quote(id_, safe="", errors="replace")
         if len(id_) > _MAX_ID:

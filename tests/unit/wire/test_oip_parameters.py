@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outputs that a request lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.errors import InvalidRequest, Unsupported
+from gateway.wire.message import RequestedOutput
+from gateway.wire.oip_parameters import Output, is_count, requested_outputs
+from gateway.wire.signature import Signature
+from tests.support.edge import model
+
+SIGNATURE = Signature(
+    model(outputs=[("y", "FP32", (-1, 3)), ("h", "FP16", (-1,)), ("s", "BYTES", (-1,))])
+)
+
+
+def requested(*outputs: dict[str, Any]) -> tuple[RequestedOutput, ...]:
+    """What *outputs* of a request ask for."""
+    return requested_outputs(msgspec.convert(outputs, list[Output]), SIGNATURE)
+
+
+def test_outputs_keep_their_order_and_their_wishes() -> None:
+    """The order is the client's; what is not said stays open."""
+    outputs = requested(
+        {"name": "s", "parameters": {"binary_data": False}},
+        {"name": "h", "parameters": {"binary_data": True}},
+        {"name": "y", "parameters": {"classification": 2, "other": 1}},
+    )
+
+    assert [(output.name, output.binary, output.classification) for output in outputs] == [
+        ("s", False, 0), ("h", True, 0), ("y", None, 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outputs", "says"),
+    [
+        ([{"name": "z"}], "output 'z' is not an output of model 'm'; expected 'y', 'h', 's'"),
+        ([{"name": "y"}, {"name": "y"}], "output 'y' is requested twice"),
+        ([{"name": "h"}], "output 'h': FP16 cannot be carried by JSON"),
+        ([{"name": "y", "parameters": {"binary_data": 1}}], "binary_data must be true or false"),
+        ([{"name": "y", "parameters": {"classification": 0}}], "must be an integer from 1"),
+        ([{"name": "y", "parameters": {"classification": "3"}}], "must be an integer from 1"),
+        ([{"name": "s", "parameters": {"classification": 1}}], "classification needs numbers"),
+        (
+            [{"name": "y", "parameters": {"shared_memory_region": "r", "binary_data": True}}],
+            "shared_memory_region excludes binary_data",
+        ),
+        (
+            [{"name": "y", "parameters": {"shared_memory_region": "r", "classification": 1}}],
+            "shared_memory_region excludes classification",
+        ),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused(outputs: list[dict[str, Any]], says: str) -> None:
+    """The message names the output."""
+    with pytest.raises(InvalidRequest, match=says):
+        requested(*outputs)
+
+
+def test_shared_memory_is_not_offered() -> None:
+    """It is a part of the protocol, so this is a 501."""
+    with pytest.raises(Unsupported, match="output 'y': shared memory is not offered"):
+        requested({"name": "y", "parameters": {"shared_memory_region": "r"}})
+
+
+@pytest.mark.parametrize("value", [True, False, -1, 2**64, 1.0, "1", None])
+def test_only_an_unsigned_64_bit_integer_is_a_count(value: object) -> None:
+    """Above all, `true` is not 1."""
+    assert not is_count(value)
+    assert is_count(0)
+    assert is_count(2**64 - 1)
