@@ -11,6 +11,8 @@ from random import Random
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from gateway.errors import OnlyIfCached
 from gateway.stages.cache_key import CacheKey
 from gateway.stages.fill import Fills
@@ -32,18 +34,12 @@ _TENSOR: Final = 160
 _ENCODED: Final = 200
 
 
-class Cached:
+class Cached(msgspec.Struct, eq=False, gc=False):
     """A stored response; *size* is without its encoded bodies, of which *forms* are counted."""
 
-    __slots__ = ("forms", "response", "size")
-
-    def __init__(self, response: InferResponse, size: int) -> None:
-        self.response = response
-        self.size = size
-        self.forms = 0
-
-    def __repr__(self) -> str:
-        return f"<Cached {self.size} bytes, {self.forms} forms, {self.response!r}>"
+    response: InferResponse
+    size: int
+    forms: int = 0
 
 
 class Cache:

@@ -87,7 +87,7 @@ class CacheKey:
         """
         outputs = sorted((output.name, output.classification) for output in request.outputs)
         # MessagePack keeps types apart: 1, 1.0, true and "1" are four parameters.
-        tail = _encode((outputs, request.parameters))
+        tail = _encode((outputs, request.parameters or None))
         hashed = self._full.copy()
         hashed.update(pack("<Q", len(tail)))
         hashed.update(tail)

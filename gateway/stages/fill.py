@@ -62,7 +62,6 @@ class Fill:
     __slots__ = (
         "_drive",
         "_elections",
-        "_ended",
         "_fills",
         "key",
         "leader",
@@ -73,9 +72,8 @@ class Fill:
 
     def __init__(self, fills: Fills, key: bytes, started: float) -> None:
         self._fills = fills
-        self._drive: Drive[InferResponse] = Drive(self._done)
+        self._drive: Drive[InferResponse] | None = Drive(self._done)
         self._elections = 0
-        self._ended = False
         self.key = key
         self.started = started
         self.stored = False
@@ -91,19 +89,23 @@ class Fill:
         if leader.timer is not None:
             # It no longer waits for another's run; its deadline goes with its request.
             leader.timer.cancel()
-        self._drive.start(self._fills.service(leader.request))
+        if self._drive is not None:
+            self._drive.start(self._fills.service(leader.request))
 
     def leave(self, waiter: Waiter) -> None:
         """*waiter* no longer waits; the run ends with the last."""
         self.waiters.pop(waiter, None)
-        if not self.waiters and not self._ended:
+        if not self.waiters and self._drive is not None:
             self._fills.forget(self)
             self._drive.cancel()
 
     def _done(self, response: InferResponse | None, error: BaseException | None) -> None:
         if response is not None:
-            response, self.stored = self._fills.keep(self.key, response)
-            self._end(response)
+            try:
+                response, self.stored = self._fills.keep(self.key, response)
+            finally:
+                # Whatever became of the copy, there is an answer, and many may wait for it.
+                self._end(response)
             return
         failure = error if error is not None else AssertionError("a run ended with nothing")
         leader = self.leader
@@ -121,7 +123,8 @@ class Fill:
 
     def _end(self, outcome: InferResponse | BaseException) -> None:
         self._fills.forget(self)
-        self._ended = True
+        # The two know each other; parted, they need no cycle collector.
+        self._drive = None
         waiters, self.waiters = self.waiters, {}
         for waiter in waiters:
             waiter.settle(outcome)

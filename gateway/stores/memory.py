@@ -7,6 +7,8 @@ from collections import OrderedDict
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+import msgspec
+
 from gateway.stores.store import Kept
 
 if TYPE_CHECKING:
@@ -21,16 +23,16 @@ NEVER: Final = float("inf")
 OVERHEAD: Final = 300
 
 
-class Entry(Generic[V]):
-    """A stored value; *stored* and *expires* are instants of the store's clock."""
+class Entry(msgspec.Struct, Generic[V], eq=False, gc=False):
+    """A stored value; *stored* and *expires* are instants of the store's clock.
 
-    __slots__ = ("expires", "size", "stored", "value")
+    There may be a million of them: the cycle collector need not look at what leads nowhere back.
+    """
 
-    def __init__(self, value: V, size: int, stored: float, expires: float) -> None:
-        self.value = value
-        self.size = size
-        self.stored = stored
-        self.expires = expires
+    value: V
+    size: int
+    stored: float
+    expires: float
 
 
 class MemoryStore(Generic[V]):

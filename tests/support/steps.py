@@ -40,13 +40,13 @@ def gives(datatype: str, *shape: int, labels: tuple[str, ...] = ()) -> ModelInfo
     )
 
 
-def input_step(name: str, /, **fields: Any) -> InputStep:  # noqa: ANN401 - as in a YAML file
+def input_step(name: str, /, **fields: Any) -> InputStep:
     """A preprocess step as a configuration makes it."""
     step: InputStep = msgspec.convert(fields, PREPROCESS[name])
     return step
 
 
-def output_step(name: str, /, **fields: Any) -> OutputStep:  # noqa: ANN401 - as in a YAML file
+def output_step(name: str, /, **fields: Any) -> OutputStep:
     """A postprocess step as a configuration makes it."""
     step: OutputStep = msgspec.convert(fields, POSTPROCESS[name])
     return step

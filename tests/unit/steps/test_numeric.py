@@ -18,7 +18,7 @@ from gateway.wire.tensor import NUMPY, Array, Tensor
 from tests.support.steps import input_step, model, takes
 
 
-def applied(name: str, array: Array, *, datatype: str = "", **fields: Any) -> Tensor:  # noqa: ANN401
+def applied(name: str, array: Array, *, datatype: str = "", **fields: Any) -> Tensor:
     """What step *name* makes of *array* for a model that takes *datatype*, by default the same."""
     sent = Tensor.of("x", array)
     info = takes(datatype or sent.datatype, -1, *array.shape[1:])
@@ -26,7 +26,7 @@ def applied(name: str, array: Array, *, datatype: str = "", **fields: Any) -> Te
     return result
 
 
-def fault(name: str, info: Any = None, **fields: Any) -> str:  # noqa: ANN401 - as in a YAML file
+def fault(name: str, info: Any = None, **fields: Any) -> str:
     """What is said of a step that does not fit *info*."""
     with pytest.raises(ConfigError) as caught:
         client_info(info or takes("FP32", -1, 6), [input_step(name, **fields)])

@@ -26,14 +26,14 @@ DIGITS = model(
 )
 
 
-def applied(name: str, array: Array, /, **fields: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+def applied(name: str, array: Array, /, **fields: Any) -> tuple[Tensor, ...]:
     """What step *name* makes of the one output ``y`` of a model with labels for it."""
     sent = Tensor.of("y", array)
     info = gives(sent.datatype, -1, *array.shape[1:], labels=("a", "b", "c"))
     return bind_outputs(info, [output_step(name, **fields)])((sent,))
 
 
-def fault(info: ModelInfo, name: str, /, **fields: Any) -> str:  # noqa: ANN401 - as in a YAML file
+def fault(info: ModelInfo, name: str, /, **fields: Any) -> str:
     """What is said of a step that does not fit *info*."""
     with pytest.raises(ConfigError) as caught:
         client_info(info, [], [output_step(name, **fields)])

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Preprocess: what reaches the model, and what it costs the request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gateway.errors import InvalidRequest, NoReadyEndpoint
+from gateway.stages.preprocess import Preprocess
+from gateway.wire.message import InferRequest, RequestedOutput
+from gateway.wire.tensor import Tensor
+from tests.support.service import PromptService
+from tests.support.steps import input_step, model, takes
+
+if TYPE_CHECKING:
+    from gateway.wire.model import ModelInfo
+
+SCALE = input_step("scale", factor=0.5)
+
+
+def ask(rows: int = 1) -> InferRequest:
+    """A request with all fields set."""
+    return InferRequest(
+        "m",
+        (Tensor.of("x", np.full((rows, 6), 4, np.float32)),),
+        id="7",
+        outputs=(RequestedOutput("y"),),
+        parameters={"p": 1},
+        deadline=5.0,
+        priority=2,
+        key=b"k",
+        form="rows",
+    )
+
+
+async def test_the_model_gets_what_the_steps_make() -> None:
+    """In the order of the list."""
+    inner = PromptService()
+    stage = Preprocess(inner, steps=[SCALE, input_step("clip", max=1)], info=model)
+
+    await stage(ask())
+
+    assert inner.asked[0].inputs[0].array().tolist() == [[1.0] * 6]
+
+
+async def test_the_request_that_came_is_left_as_it_was() -> None:
+    """A cache may still hold it; everything but the inputs goes on with the new one."""
+    inner = PromptService()
+    asked = ask()
+    inputs = asked.inputs
+
+    await Preprocess(inner, steps=[SCALE], info=model)(asked)
+
+    (sent,) = inner.asked
+    assert asked.inputs is inputs
+    assert inputs[0].array().tolist() == [[4.0] * 6]
+    for field in ("model", "id", "outputs", "parameters", "deadline", "priority", "trace", "rules",
+                  "key", "form"):  # fmt: skip
+        assert getattr(sent, field) is getattr(asked, field), field
+
+
+async def test_the_time_of_the_steps_is_noted() -> None:
+    """In addition to what was noted before."""
+    inner = PromptService()
+    stage = Preprocess(inner, steps=[SCALE], info=model, clock=iter([1.0, 1.25]).__next__)
+    asked = ask()
+    asked.trace.preprocess = 0.5
+
+    await stage(asked)
+
+    assert asked.trace.preprocess == 0.75
+
+
+@pytest.mark.parametrize(("rows", "offloaded"), [(4, False), (5, True)])
+async def test_large_tensors_are_processed_in_a_thread(rows: int, *, offloaded: bool) -> None:
+    """The loop has other requests; the result is the same."""
+    inner = PromptService()
+    stage = Preprocess(inner, steps=[SCALE], info=model, inline_bytes=4 * 24)
+    submitted: list[object] = []
+    run = stage._offload.run
+
+    async def watched(*arguments: object) -> object:
+        submitted.append(arguments)
+        return await run(*arguments)  # type: ignore[arg-type]
+
+    stage._offload.run = watched  # type: ignore[method-assign, assignment]
+    await stage(ask(rows))
+    stage._offload.close()
+
+    assert bool(submitted) == offloaded
+    assert inner.asked[0].inputs[0].array().tolist() == [[2.0] * 6] * rows
+
+
+async def test_a_model_that_changed_is_served_as_it_is_now() -> None:
+    """Steps follow the worker."""
+    inner = PromptService()
+    infos: list[ModelInfo] = [model(), takes("FP64", -1, 6)]
+    stage = Preprocess(inner, steps=[SCALE], info=lambda: infos[0])
+    await stage(ask())
+    infos.pop(0)
+
+    with pytest.raises(InvalidRequest, match="FP32 given, FP64 expected"):
+        await stage(ask())
+
+
+async def test_an_unknown_model_is_not_ready() -> None:
+    """Nothing can be prepared for it."""
+    stage = Preprocess(PromptService(), steps=[SCALE], info=lambda: None)
+
+    with pytest.raises(NoReadyEndpoint):
+        await stage(ask())
+    assert repr(stage) == "<Preprocess [scale] <Bound to nothing yet>>"
