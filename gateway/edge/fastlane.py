@@ -185,6 +185,7 @@ class FastLane(asyncio.Protocol):
                     self._hand_over(data)
                     return
                 if len(data) == end + head.length:
+                    self._buffer = b""
                     self._begin(head, data[end:])
                     data = b""
                     break

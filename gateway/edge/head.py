@@ -13,7 +13,7 @@ import httptools
 
 from gateway.edge.ids import fits
 from gateway.edge.routes import match
-from gateway.stages.cache_rules import cache_rules as cache_rules
+from gateway.stages.cache_rules import cache_rules
 from gateway.wire.message import NO_RULES
 
 if TYPE_CHECKING:
@@ -98,45 +98,47 @@ class Heads:
         return head
 
     def _parse(self, raw: bytes) -> Head | None:
-        # llhttp must see the head's end where the lane sees it, and no line may end otherwise.
-        if not raw.startswith(b"POST /") or raw.count(b"\n") != raw.count(b"\r\n"):
+        parsed = _read(raw)
+        if parsed is None:
             return None
-        collector = _Collector()
-        parser = httptools.HttpRequestParser(collector)
-        try:
-            parser.feed_data(raw[:-1])
-            if collector.complete():
-                return None
-            parser.feed_data(raw[-1:])
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            return None
-        if (
-            not collector.complete()
-            or parser.get_http_version() != "1.1"
-            or parser.should_upgrade()
-        ):
-            return None
+        collector, keep_alive = parsed
         headers = _plain(collector.headers)
-        if headers is None:
+        # llhttp lets a start line have more spaces than it should.
+        if headers is None or not raw.startswith(b"POST %b HTTP/1.1\r\n" % collector.url):
             return None
         length = headers.get("content-length", "")
         # Only ASCII digits, and so few that no number can be too long to convert.
         if not (length.isascii() and length.isdigit() and len(length) <= 12):
             return None
-        if int(length) > self._max_body:
-            return None
-        if headers.get("connection", "close").lower() not in ("close", "keep-alive"):
+        connection = headers.get("connection", "close").lower()
+        if int(length) > self._max_body or connection not in {"close", "keep-alive"}:
             return None
         route = match("POST", collector.url)
         if route is None:
             return None
-        return Head(
-            route,
-            collector.url.decode("latin-1"),
-            headers,
-            int(length),
-            keep_alive=parser.should_keep_alive(),
-        )
+        target = collector.url.decode("latin-1")
+        return Head(route, target, headers, int(length), keep_alive=keep_alive)
+
+
+def _read(raw: bytes) -> tuple[_Collector, bool] | None:
+    """What llhttp says of *raw*, and whether the connection is kept; None unless it is one head.
+
+    It must see the head's end where the lane sees it, and no line may end otherwise.
+    """
+    if not raw.startswith(b"POST /") or raw.count(b"\n") != raw.count(b"\r\n"):
+        return None
+    collector = _Collector()
+    parser = httptools.HttpRequestParser(collector)
+    try:
+        parser.feed_data(raw[:-1])
+        if collector.complete():
+            return None
+        parser.feed_data(raw[-1:])
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    if not collector.complete() or parser.should_upgrade():
+        return None
+    return collector, parser.should_keep_alive()
 
 
 def _plain(fields: list[tuple[bytes, bytes]]) -> dict[str, str] | None:
