@@ -9,62 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.drive import drive
-from gateway.errors import BadAnswer, InvalidRequest, OnlyIfCached
-from gateway.stages.cache import Cache, Cached
-from gateway.stages.cache_rules import cache_rules
-from gateway.stores.memory import MemoryStore
-from gateway.telemetry import Telemetry
+from gateway.errors import BadAnswer, InvalidRequest
 from gateway.wire.message import InferResponse, RequestedOutput
 from gateway.wire.tensor import Tensor
+from tests.support.caching import Kit, now, ruled
 from tests.support.service import PromptService, ScriptedService
-from tests.support.upstream import Clock, echo, request, settle, values
+from tests.support.upstream import echo, request, settle, values
 
 if TYPE_CHECKING:
-    from gateway.wire.message import InferRequest, Service
-
-
-class Kit:
-    """A cache before *inner*, with the clock and the counters that it goes by."""
-
-    def __init__(self, inner: Service, *, max_bytes: int = 1 << 20, **options: Any) -> None:
-        self.clock = Clock()
-        self.digest = b"d"
-        self.telemetry = Telemetry(["m"])
-        self.store: MemoryStore[Cached] = MemoryStore(max_bytes=max_bytes, clock=self.clock)
-        options = {"ttl": 60.0, "jitter": 0.0, **options}
-        self.cache = Cache(
-            inner,
-            model="m",
-            store=self.store,
-            digest=lambda: self.digest,
-            secret=b"s" * 32,
-            telemetry=self.telemetry,
-            clock=self.clock,
-            **options,
-        )
-
-    def counted(self, result: str) -> float:
-        """How many requests had this *result*."""
-        return self.telemetry.cache.cell("m", "memory", result).value
-
-
-def now(cache: Cache, asked: InferRequest) -> InferResponse:
-    """The answer to *asked*, which must come without waiting and without a loop."""
-    ended: list[tuple[InferResponse | None, BaseException | None]] = []
-    drive(cache(asked), lambda response, error: ended.append((response, error)))
-    ((response, error),) = ended
-    if error is not None:
-        raise error
-    assert response is not None
-    return response
-
-
-def ruled(header: str, *numbers: float) -> InferRequest:
-    """A request with this ``Cache-Control``."""
-    asked = request(*numbers)
-    asked.rules = cache_rules(header)
-    return asked
+    from gateway.wire.message import InferRequest
 
 
 # Hits and misses.
@@ -221,81 +174,6 @@ def test_state_is_readable() -> None:
     )
 
 
-# What a client may ask for.
-
-
-def test_no_store_neither_looks_nor_stores() -> None:
-    """The answer exists for this request alone."""
-    inner = PromptService()
-    kit = Kit(inner)
-    now(kit.cache, request(1))
-    asked = ruled("no-store", 1)
-
-    now(kit.cache, asked)
-    now(kit.cache, ruled("no-store", 2))
-
-    assert (len(inner.asked), len(kit.store)) == (3, 1)
-    assert asked.trace.cache == "fwd=request"
-    assert kit.counted("bypass") == 2
-
-
-def test_no_cache_asks_the_model_and_stores() -> None:
-    """The next one gets the new answer."""
-    answers = iter([1.0, 2.0])
-    inner = PromptService(lambda _: echo(request(next(answers))))
-    kit = Kit(inner)
-    now(kit.cache, request(7))
-    asked = ruled("no-cache", 7)
-
-    assert values(now(kit.cache, asked)) == [2]
-    assert values(now(kit.cache, request(7))) == [2]
-    assert asked.trace.cache == "fwd=request; stored"
-
-
-def test_only_if_cached_never_asks_the_model() -> None:
-    """504, as RFC 9111 has it."""
-    inner = PromptService()
-    kit = Kit(inner)
-    with pytest.raises(OnlyIfCached):
-        now(kit.cache, ruled("only-if-cached", 1))
-    with pytest.raises(OnlyIfCached):
-        now(kit.cache, ruled("only-if-cached, no-store", 1))
-    assert inner.asked == []
-    now(kit.cache, request(1))
-
-    assert values(now(kit.cache, ruled("only-if-cached", 1))) == [1]
-
-
-def test_max_age_declines_an_older_answer() -> None:
-    """And stores the new one."""
-    inner = PromptService()
-    kit = Kit(inner)
-    now(kit.cache, request(1))
-    kit.clock.now += 10
-    young, old = ruled("max-age=10", 1), ruled("max-age=9", 1)
-
-    now(kit.cache, young)
-    assert len(inner.asked) == 1
-    now(kit.cache, old)
-
-    assert len(inner.asked) == 2
-    assert old.trace.cache == "fwd=request; stored"
-    assert now(kit.cache, ruled("max-age=0", 1)) is now(kit.cache, request(1))
-
-
-@pytest.mark.parametrize("name", ["sequence_id", "sequence_start", "sequence_end"])
-def test_a_request_of_a_sequence_is_not_cached(name: str) -> None:
-    """Its answer depends on those before it."""
-    inner = PromptService()
-    kit = Kit(inner)
-    now(kit.cache, request(1, parameters={name: 1}))
-    asked = request(1, parameters={name: 1})
-    now(kit.cache, asked)
-
-    assert (len(inner.asked), len(kit.store)) == (2, 0)
-    assert asked.trace.cache == "fwd=bypass; detail=sequence"
-
-
 # What is stored.
 
 
@@ -408,20 +286,6 @@ async def test_a_hundred_equal_questions_are_one_inference() -> None:
     ]  # fmt: skip
     assert kit.telemetry.collapsed.cell("m").value == 99
     assert kit.counted("miss") == 100
-
-
-async def test_who_wants_a_new_answer_does_not_join_an_old_run() -> None:
-    """no-cache means asked after this request came."""
-    inner = ScriptedService()
-    kit = Kit(inner)
-    first = asyncio.ensure_future(kit.cache(request(5)))
-    second = asyncio.ensure_future(kit.cache(ruled("no-cache", 5)))
-    await settle()
-
-    assert len(inner.sent) == 2
-    for sent in inner.sent:
-        sent.respond()
-    await asyncio.gather(first, second)
 
 
 async def test_a_wrong_question_is_wrong_for_all_who_ask_it() -> None:
