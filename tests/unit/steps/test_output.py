@@ -131,6 +131,16 @@ def test_top_k_gives_the_highest_first_and_equals_in_order() -> None:
     assert (classes.name, classes.array().tolist()) == ("y_indices", [[1, 2, 0]])
 
 
+def test_top_k_keeps_equals_in_order_among_many() -> None:
+    """A row's answer must not depend on how a sort happens to move equals."""
+    scores = np.random.default_rng(2).integers(0, 4, (3, 500)).astype(np.float32)
+
+    _, classes = applied("top_k", scores, k=400)
+
+    expected = [sorted(range(500), key=lambda c, row=row: (-row[c], c))[:400] for row in scores]
+    assert classes.array().tolist() == expected
+
+
 def test_top_k_puts_what_is_no_number_last() -> None:
     """NaN is not the best class."""
     _, classes = applied("top_k", np.array([[np.nan, 1, 2]], np.float32), k=2)
