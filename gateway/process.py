@@ -47,6 +47,7 @@ BAD_INPUT: Final = 2
 # After SIGTERM new connections are still taken for this long: a client that was sending, or a
 # balancer that has not noticed, gets its answer, with "Connection: close", instead of a reset.
 LAST_CALL: Final = 1.0
+LAST_WORD: Final = 0.25
 # Clients of a gateway that is started anew wait in the socket's queue until its models are up,
 # but no longer than this many seconds: one model that is down must not keep the others away.
 FIRST_CALL: Final = 3.0
@@ -176,7 +177,9 @@ class GatewayProcess:
         lane.draining = True
         log.info("draining, %d requests in progress", self._gateway.gate.inside)
         await asyncio.sleep(min(LAST_CALL, grace))
-        accepting.close()
+        await self._close_port(accepting, lane)
+        # What was accepted a moment ago has a request on its way that a close would cut off.
+        await asyncio.sleep(min(LAST_WORD, grace))
         lane.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, until - perf_counter())):
@@ -186,6 +189,23 @@ class GatewayProcess:
         left = self._gateway.gate.inside
         await fallback.shutdown(timeout=max(0.0, min(1.0, until - perf_counter())))
         log.info("drained, %d requests cut off", left)
+
+    async def _close_port(self, accepting: asyncio.Server, lane: Lane) -> None:
+        """Stop listening, and take the connections that were made until that moment.
+
+        Those in the socket's queue would be reset by closing it, requests and all.
+        """
+        loop = asyncio.get_running_loop()
+        queue = self._listening.dup()
+        queue.settimeout(0)
+        accepting.close()
+        taken = []
+        with queue, suppress(OSError):  # BlockingIOError: the queue is empty
+            while True:
+                taken.append(queue.accept()[0])
+        for connection in taken:
+            with suppress(OSError):  # gone again already
+                await loop.connect_accepted_socket(lane, connection)
 
     async def _publish_state(self) -> None:
         """Write what this process knows of its endpoints, once a second."""

@@ -97,16 +97,18 @@ def _own_lines(answer: Answer) -> str:
 
 
 def _timing(trace: Trace, total: float) -> str:
-    """The durations of a request in milliseconds; what was never reached is left out."""
+    """The durations of a request in milliseconds; what took no time is left out."""
     if not trace.upstream:
-        return _BRIEF_TIMING % (trace.lookup * 1e3, total * 1e3)
-    return _FULL_TIMING % (
-        trace.queue * 1e3,
-        trace.preprocess * 1e3,
-        trace.lookup * 1e3,
-        (trace.infer or trace.upstream) * 1e3,
-        total * 1e3,
-    )
+        return "cache;dur=%.3f, total;dur=%.3f" % (trace.lookup * 1e3, total * 1e3)  # noqa: UP031
+    infer = trace.infer or trace.upstream
+    if not trace.preprocess and not trace.lookup:
+        # Formatting numbers is a good part of this module's time, hence only those that there are.
+        return "queue;dur=%.3f, infer;dur=%.3f, total;dur=%.3f" % (  # noqa: UP031 - twice as fast
+            trace.queue * 1e3, infer * 1e3, total * 1e3
+        )  # fmt: skip
+    return "queue;dur=%.3f, preprocess;dur=%.3f, cache;dur=%.3f, infer;dur=%.3f, total;dur=%.3f" % (  # noqa: E501, UP031 - twice as fast as the alternatives
+        trace.queue * 1e3, trace.preprocess * 1e3, trace.lookup * 1e3, infer * 1e3, total * 1e3
+    )  # fmt: skip
 
 
 def _inference_line(id_: str) -> str:

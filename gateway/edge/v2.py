@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.edge.refusal import refusal
 from gateway.exchange import JSON, Answer
-from gateway.wire.oip import decode_request, header_length_of
+from gateway.wire.oip import decode_plain, decode_request, header_length_of
 from gateway.wire.oip_answer import encode_response
 from gateway.wire.signature import signature_of
 
@@ -33,9 +33,18 @@ class V2Codec:
         """See Codec; the client's ``id`` becomes the exchange's inference id."""
         body = exchange.body
         length = exchange.headers.get("inference-header-content-length")
+        signature = signature_of(model)
+        if length is None:
+            plain = decode_plain(
+                body, signature, exchange.model, exchange.deadline, exchange.trace, exchange.rules
+            )
+            if plain is not None:
+                if plain.id:
+                    exchange.inference_id = plain.id
+                return plain
         request = decode_request(
             body,
-            signature_of(model),
+            signature,
             header_length=None if length is None else header_length_of(length, len(body)),
             model=exchange.model,
             arrived=exchange.arrived,

@@ -113,8 +113,7 @@ class Batch:
         deadline = request.deadline
         if deadline <= now:
             raise DeadlineExceeded("the deadline had passed before the request was queued")
-        future: asyncio.Future[InferResponse] = loop.create_future()
-        entry = enqueued(request, future, now)
+        entry = enqueued(request, loop, now)
         lines = self._lines
         if lines and (
             lines.rows + entry.rows > self._queue_rows
@@ -135,14 +134,14 @@ class Batch:
             self._pump_due = True
             loop.call_soon(self._pump)
         try:
-            return await future
+            return await entry
         except asyncio.CancelledError:
             self._abandon(entry)
             raise
         finally:
             # An error's traceback holds this frame, and the entry holds the error: the collector
             # does not look into entries, so the circle must be broken here.
-            del entry, future
+            del entry
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         # Asked for once: in Python 3.11 each call costs a getpid().
@@ -158,29 +157,29 @@ class Batch:
         """Dispatch while there are entries and free slots."""
         self._pump_due = False
         lines = self._lines
-        worth = self.cost.rows_worth(self._max_rows)
+        cost = self.cost
+        worth = cost.rows_worth(self._max_rows)
+        fits = None if cost.seconds(worth) < _QUICK else self._fits
         while lines:
             slots, endpoints = self._pool.capacity()
             if not slots:
                 return
             # Rows are not piled on one worker while another could take its part of them.
             share = -(-lines.rows // endpoints)
-            self._dispatch(lines.take(min(worth, max(share, 1)), self._fits))
+            self._dispatch(lines.take(min(worth, max(share, 1)), fits))
 
     def _fits(self, deadline: float, rows: int) -> bool:
         """Whether a batch of *rows* that leaves now is expected back before *deadline*."""
-        expected = self.cost.seconds(rows)
-        return expected < _QUICK or perf_counter() + expected < deadline
+        return perf_counter() + self.cost.seconds(rows) < deadline
 
     def _dispatch(self, entries: list[Entry]) -> None:
         now = perf_counter()
         observe = self._dispatched.observe
+        flight = Flight(entries)
         for entry in entries:
             waited = now - entry.queued_at
             entry.request.trace.queue += waited
             observe(waited)
-        flight = Flight(entries)
-        for entry in entries:
             entry.flight = flight
         if len(entries) == 1:
             request = entries[0].request
@@ -242,7 +241,7 @@ class Batch:
                 entry.fail(error if len(entries) == 1 else type(error)(error.message))
         elif isinstance(error, asyncio.CancelledError):
             for entry in entries:
-                entry.future.cancel()
+                entry.cancel()
         else:
             for entry in entries:
                 entry.fail(error or GatewayError("a batch ended without an answer"))

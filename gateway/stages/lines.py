@@ -3,27 +3,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
+    from contextvars import Context
 
     from gateway.stages.merge import Class
     from gateway.wire.message import InferRequest, InferResponse
 
 
 class Entry(msgspec.Struct, eq=False, gc=False):
-    """A request that waits; *flight* is set while it is on its way.
+    """A request that waits, and what its coroutine awaits; *flight* is set while it is on its way.
 
-    Made by `enqueued`, which fills in the size.
+    As a future it differs from asyncio's in one thing: a driven coroutine goes on at once, on the
+    stack of whoever answers, where a task would be put off to the next turn of the loop. One
+    coroutine may wait, once. Made by `enqueued`, which fills in the size.
     """
 
     request: InferRequest
-    future: asyncio.Future[InferResponse]
+    loop: asyncio.AbstractEventLoop
     queued_at: float
     rows: int
     nbytes: int
@@ -32,36 +35,84 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     turn: int = 0
     returns: int = 0
     alone: bool = False
+    waits: bool = True
+    response: InferResponse | None = None
+    error: BaseException | None = None
+    wake: Callable[[Any], object] | None = None
+    _asyncio_future_blocking: bool = False
 
     def __repr__(self) -> str:
         return f"<Entry {self.request!r} {'waits' if self.waits else 'done'}>"
 
-    @property
-    def waits(self) -> bool:
-        """Somebody still wants the answer."""
-        return not self.future.done()
-
     def answer(self, response: InferResponse) -> None:
         """Hand *response* to whoever waits, if anybody."""
-        if not self.future.done():
-            self.future.set_result(response)
+        if self.waits:
+            self.waits = False
+            self.response = response
+            if self.wake is not None:
+                self.wake(self)
 
     def fail(self, error: BaseException) -> None:
         """Raise *error* where the answer is awaited, if it is."""
-        if not self.future.done():
-            self.future.set_exception(error)
+        if self.waits:
+            self.waits = False
+            self.error = error
+            if self.wake is not None:
+                self.wake(self)
+
+    # What asyncio asks of a future.
+
+    def __await__(self) -> Generator[Any, None, InferResponse]:
+        """Wait for the response; raises what `fail` was given."""
+        if self.waits:
+            self._asyncio_future_blocking = True
+            yield self
+        return self.result()
+
+    def result(self) -> InferResponse:
+        """The response; raises what `fail` was given."""
+        if self.response is not None:
+            return self.response
+        raise self.error or asyncio.InvalidStateError("nobody has answered yet")
+
+    def done(self) -> bool:
+        """Answered, failed or cancelled."""
+        return not self.waits
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
+        """Nobody wants the answer any more; False if it is there already."""
+        if not self.waits:
+            return False
+        self.fail(asyncio.CancelledError())
+        return True
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of whoever waits."""
+        return self.loop
+
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        """Call *callback* when done; a task, which gives its *context*, not before the next turn."""
+        if context is not None:
+            step = callback
+            callback = lambda entry: self.loop.call_soon(step, entry, context=context)  # noqa: E731
+        if self.waits:
+            self.wake = callback
+        else:
+            self.loop.call_soon(callback, self)
 
 
 def enqueued(
-    request: InferRequest, future: asyncio.Future[InferResponse], queued_at: float
+    request: InferRequest, loop: asyncio.AbstractEventLoop, queued_at: float
 ) -> Entry:
     """The entry of *request*, with its rows and bytes."""
     inputs = request.inputs
     if len(inputs) == 1:
         tensor = inputs[0]
         shape = tensor.shape
-        return Entry(request, future, queued_at, shape[0] if shape else 1, tensor.nbytes)
-    return Entry(request, future, queued_at, request.rows, sum([t.nbytes for t in inputs]))
+        return Entry(request, loop, queued_at, shape[0] if shape else 1, tensor.nbytes)
+    return Entry(request, loop, queued_at, request.rows, sum([t.nbytes for t in inputs]))
 
 
 class Lines:
@@ -90,25 +141,23 @@ class Lines:
 
     def append(self, entry: Entry, line: Class | None) -> None:
         """Put *entry* at the end of its *line*; None gives it a line of its own."""
-        self._turn += 1
-        entry.turn = self._turn
-        self._line_of(entry, line).append(entry)
-
-    def push_front(self, entry: Entry, line: Class | None) -> None:
-        """Put *entry* before all others: it has been on its way already."""
-        self._first_turn -= 1
-        entry.turn = self._first_turn
-        self._line_of(entry, line).appendleft(entry)
-
-    def _line_of(self, entry: Entry, line: Class | None) -> deque[Entry]:
         entry.line = line = (id(entry),) if line is None else line
+        self._turn = entry.turn = self._turn + 1
         self.rows += entry.rows
         self.bytes += entry.nbytes
         self._count += 1
         entries = self._lines.get(line)
         if entries is None:
-            entries = self._lines[line] = deque()
-        return entries
+            self._lines[line] = deque((entry,))
+        else:
+            entries.append(entry)
+
+    def push_front(self, entry: Entry, line: Class | None) -> None:
+        """Put *entry* before all others: it has been on its way already."""
+        self.append(entry, line)
+        entries = self._lines[entry.line or ()]
+        entries.rotate(1)
+        self._first_turn = entry.turn = self._first_turn - 1
 
     def remove(self, entry: Entry) -> None:
         """Take *entry* out, wherever it stands; nothing happens if it is not queued."""
@@ -119,14 +168,17 @@ class Lines:
         entries.remove(entry)
         if not entries:
             del self._lines[line]
-        self._gone(entry)
+        entry.line = None
+        self.rows -= entry.rows
+        self.bytes -= entry.nbytes
+        self._count -= 1
 
-    def take(self, rows: int, fits: Callable[[float, int], bool]) -> list[Entry]:
+    def take(self, rows: int, fits: Callable[[float, int], bool] | None = None) -> list[Entry]:
         """The next batch: the longest waiting entry, and up to *rows* rows of its class.
 
         An entry larger than *rows* goes alone. *fits* says whether a batch of so many rows would
-        be in time for a deadline: it ends a batch that would grow too slow for a member, unless
-        that one is late in any case. Must not be called when empty.
+        be in time for a deadline, None that any is: it ends a batch that would grow too slow for a
+        member, unless that one is late in any case. Must not be called when empty.
         """
         lines = self._lines
         if len(lines) == 1:
@@ -135,26 +187,26 @@ class Lines:
             line, entries = min(lines.items(), key=lambda item: item[1][0].turn)
         first = entries.popleft()
         batch = [first]
-        total = first.rows
-        tightest = first.request.deadline
+        total, size, tightest = first.rows, first.nbytes, first.request.deadline
+        first.line = None
         while entries:
             following = entries[0]
             grown = total + following.rows
             if grown > rows:
                 break
-            tighter = min(tightest, following.request.deadline)
-            if not fits(tighter, grown) and fits(tightest, total):
-                break
-            batch.append(entries.popleft())
-            total, tightest = grown, tighter
+            if fits is not None:
+                tighter = min(tightest, following.request.deadline)
+                if not fits(tighter, grown) and fits(tightest, total):
+                    break
+                tightest = tighter
+            batch.append(following)
+            entries.popleft()
+            following.line = None
+            total = grown
+            size += following.nbytes
         if not entries:
             del lines[line]
-        for entry in batch:
-            self._gone(entry)
+        self.rows -= total
+        self.bytes -= size
+        self._count -= len(batch)
         return batch
-
-    def _gone(self, entry: Entry) -> None:
-        entry.line = None
-        self.rows -= entry.rows
-        self.bytes -= entry.nbytes
-        self._count -= 1

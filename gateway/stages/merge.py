@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.errors import BadAnswer, InvalidRequest
-from gateway.wire.message import InferRequest, InferResponse
+from gateway.wire.message import InferRequest, InferResponse, Rows
 from gateway.wire.tensor import ITEM_SIZE, Buffer, Tensor, element_ends
 
 if TYPE_CHECKING:
@@ -91,9 +91,13 @@ def split(response: InferResponse, rows: Sequence[int]) -> list[InferResponse]:
             )
         cut.append(_rows_of(tensor, rows, total))
     version = response.version
-    if len(cut) == 1:
-        return [InferResponse((tensor,), version=version) for tensor in cut[0]]
-    return [InferResponse(tensors, version=version) for tensors in zip(*cut, strict=True)]
+    if total != len(rows):
+        return [InferResponse(tensors, version) for tensors in zip(*cut, strict=True)]
+    shared = Rows(response.outputs)
+    return [
+        InferResponse(tensors, version, None, None, shared, row)
+        for row, tensors in enumerate(zip(*cut, strict=True))
+    ]
 
 
 def _rows_of(tensor: Tensor, rows: Sequence[int], total: int) -> list[Tensor]:
@@ -112,6 +116,11 @@ def _rows_of(tensor: Tensor, rows: Sequence[int], total: int) -> list[Tensor]:
                 f"output '{name}' has {len(data)} bytes for {datatype}{list(tensor.shape)}"
             )
         one = (1, *trailing)
+        if total == len(rows):
+            return [
+                Tensor(name, datatype, one, data[start : start + stride])
+                for start in range(0, total * stride, stride)
+            ] if stride else [Tensor(name, datatype, one, data)] * total
         for count in rows:
             end = start + count * stride
             shape = one if count == 1 else (count, *trailing)

@@ -287,7 +287,10 @@ class FrameReader:
     def _start_large(self, begun: memoryview, total: int) -> None:
         # Not a bytearray: that is filled with zeros, which takes time for what is overwritten, and
         # takes the memory for what may never come.
-        self._large = np.empty(total, np.uint8).data
+        # The body begins at a multiple of 16 bytes, as runtimes want their tensors.
+        _, _, _, _, head, _ = PREFIX.unpack_from(begun)
+        lead = -(PREFIX_SIZE + head) % 16
+        self._large = np.empty(lead + total, np.uint8).data[lead:]
         self._large[: len(begun)] = begun
         self._large_end = len(begun)
 

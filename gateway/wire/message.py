@@ -124,16 +124,35 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
         return self.inputs[0].rows if self.inputs else 1
 
 
+class Rows:
+    """The answer to a merged request, from which its one-row members are cut.
+
+    *kept* is for codecs: what is cheaper to make for all rows at once, such as their text.
+    """
+
+    __slots__ = ("kept", "outputs")
+
+    def __init__(self, outputs: tuple[Tensor, ...]) -> None:
+        self.outputs = outputs
+        self.kept: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Rows {list(self.outputs)}>"
+
+
 class InferResponse(msgspec.Struct, eq=False, gc=False):
     """The outputs of a model; *encoded* keeps bodies that a codec made of it, by codec and form.
 
-    A response may answer many requests (cache, merged fills), so nothing in it names one.
+    A response may answer many requests (cache, merged fills), so nothing in it names one. *rows*
+    is set where it is row *row* of a batch.
     """
 
     outputs: tuple[Tensor, ...]
     version: str = ""
     parameters: dict[str, Any] | None = None
     encoded: dict[Any, Any] | None = None
+    rows: Rows | None = None
+    row: int = 0
 
     def __repr__(self) -> str:
         return f"<InferResponse version={self.version!r} {list(self.outputs)}>"

@@ -76,8 +76,6 @@ class _PlainRequest(msgspec.Struct, Generic[_T], forbid_unknown_fields=True, gc=
     outputs: list[Output] | None = None
 
 
-_AnyRequest = _Request | _PlainRequest[Any]
-
 _FLOATS: Final = msgspec.json.Decoder(_PlainRequest[float]).decode
 _INTEGERS: Final = msgspec.json.Decoder(_PlainRequest[int]).decode
 _decode_plain: Final[dict[str, Callable[[Buffer], _PlainRequest[Any]]]] = {
@@ -114,19 +112,12 @@ def decode_request(
     is one raw tensor, None for a body that is all JSON. *arrived* is the instant that the
     parameter ``timeout`` counts from, *deadline* the latest answer that is of use otherwise.
     """
-    found: tuple[_AnyRequest, tuple[Tensor, ...]] | None = None
     if trace is None:
         trace = Trace()
-    if header_length is None:
-        found = _read_plain(body, signature)
-    if found is None:
-        if header_length == 0:
-            inputs: tuple[Tensor, ...] = (raw_input(body, signature),)
-            return InferRequest(
-                model, inputs, deadline=deadline, trace=trace, rules=rules, form=BINARY
-            )
-        found = _read(body, signature, header_length)
-    document, inputs = found
+    if header_length == 0:
+        raw = (raw_input(body, signature),)
+        return InferRequest(model, raw, deadline=deadline, trace=trace, rules=rules, form=BINARY)
+    document, inputs = _read(body, signature, header_length)
     request = InferRequest(
         model, inputs, id=document.id or "", deadline=deadline, trace=trace, rules=rules
     )
@@ -153,12 +144,17 @@ def header_length_of(value: str, size: int) -> int:
     )
 
 
-def _read_plain(
-    body: Buffer, signature: Signature
-) -> tuple[_PlainRequest[Any], tuple[Tensor]] | None:
-    """The one request that almost all are: one input of numbers, flat, in a shape seen before.
+def decode_plain(
+    body: Buffer,
+    signature: Signature,
+    model: str,
+    deadline: float,
+    trace: Trace,
+    rules: CacheRules,
+) -> InferRequest | None:
+    """The request that almost all are: one input of numbers, flat, in a shape seen before.
 
-    None for every other, the faulty ones included: `_read` knows what to say about them.
+    None for every other, the faulty ones included: `decode_request` knows what to say about them.
     """
     check = signature.only
     if check is None or (decode := _decode_plain.get(check.datatype)) is None:
@@ -166,13 +162,23 @@ def _read_plain(
     try:
         document = decode(body)
         (item,) = document.inputs
-        count, pack = check.shapes[item.shape]
+        shape = item.shape
+        count, pack = check.shapes[shape]
         values = item.data
-        if len(values) != count or item.name != check.name or item.datatype != check.datatype:
+        if (
+            len(values) != count
+            or item.name != check.name
+            or item.datatype != check.datatype
+            or document.parameters
+            or document.outputs
+            or signature.binary_only
+        ):
             return None
-        return document, (Tensor(check.name, check.datatype, item.shape, pack(*values)),)
+        tensors = (Tensor(check.name, check.datatype, shape, pack(*values)),)
     except _NOT_PLAIN:
         return None
+    # By position: names would cost a fifth of the whole.
+    return InferRequest(model, tensors, document.id or "", (), None, deadline, 0, trace, rules)
 
 
 def _read(

@@ -35,6 +35,9 @@ CODE: Final[dict[str, str]] = {
 # JSON has numbers of any precision, but no server agrees on what a half would round to.
 BINARY_ONLY: Final = frozenset({"FP16", "BF16"})
 
+# What JSON writes as plain numbers or truth values.
+JSON_NUMBERS: Final = frozenset(CODE)
+
 MAX_DEPTH: Final = 100
 # Up to here a tuple of Python numbers is written faster than a numpy array.
 _SHORT: Final = 64
@@ -47,7 +50,7 @@ _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _NON_FINITE: Final = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf")
 
 json_dumps = orjson.dumps
-_NUMPY_OPTION: Final = orjson.OPT_SERIALIZE_NUMPY
+NUMPY_OPTION: Final = orjson.OPT_SERIALIZE_NUMPY
 
 
 @lru_cache(maxsize=256)
@@ -149,7 +152,7 @@ def json_data(tensor: Tensor) -> bytes:
     datatype, data = tensor.datatype, tensor.data
     if datatype in {"FP32", "FP64"}:
         # Not by way of Python floats: numpy's are written with the digits that float32 needs.
-        return json_dumps(np.frombuffer(data, NUMPY[datatype]), option=_NUMPY_OPTION)
+        return json_dumps(np.frombuffer(data, NUMPY[datatype]), option=NUMPY_OPTION)
     if datatype == "BYTES":
         elements = split_elements(data, prod(tensor.shape), tensor.name)
         try:
@@ -163,7 +166,7 @@ def json_data(tensor: Tensor) -> bytes:
         raise InvalidRequest(binary_only("output", tensor.name, datatype))
     if len(data) <= _SHORT:
         return json_dumps(_unpacker(datatype, len(data))(data))
-    return json_dumps(np.frombuffer(data, NUMPY[datatype]), option=_NUMPY_OPTION)
+    return json_dumps(np.frombuffer(data, NUMPY[datatype]), option=NUMPY_OPTION)
 
 
 def binary_only(side: str, name: str, datatype: str) -> str:

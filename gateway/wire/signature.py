@@ -91,14 +91,14 @@ class InputCheck:
 class Signature:
     """The inputs and outputs of *model* by name; *only* is the input of a model with one."""
 
-    __slots__ = ("_binary_only", "inputs", "model", "only", "outputs")
+    __slots__ = ("binary_only", "inputs", "model", "only", "outputs")
 
     def __init__(self, model: ModelInfo) -> None:
         self.model = model
         self.inputs = {spec.name: InputCheck(spec) for spec in model.inputs}
         self.only = next(iter(self.inputs.values())) if len(self.inputs) == 1 else None
         self.outputs = {spec.name: spec for spec in model.outputs}
-        self._binary_only = [spec for spec in model.outputs if spec.datatype in BINARY_ONLY]
+        self.binary_only = [spec for spec in model.outputs if spec.datatype in BINARY_ONLY]
 
     def __repr__(self) -> str:
         return f"<Signature of {self.model.name} {self.model.version}>"
@@ -137,7 +137,7 @@ class Signature:
 
     def check_json_outputs(self) -> None:
         """Raise InvalidRequest unless JSON can carry every output."""
-        for spec in self._binary_only:
+        for spec in self.binary_only:
             raise InvalidRequest(binary_only("output", spec.name, spec.datatype))
 
 
