@@ -62,7 +62,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="share of the machine that others may use during a sample (0.08)",
     )
     parser.add_argument(
-        "--patience", type=float, default=60, help="seconds to wait for such a machine (60)"
+        "--patience", type=float, help="seconds to wait for such a machine (60; quick: 10)"
     )
     parser.add_argument("--output", type=Path, help="directory to write to (benchmarks/results)")
     options = parser.parse_args(argv)
@@ -70,6 +70,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         parser.error("--rounds: at least 1")
     if options.seconds is None:
         options.seconds = 2 if options.quick else 5
+    if options.patience is None:
+        options.patience = 10.0 if options.quick else 60.0
     if options.seconds < 1:
         parser.error("--seconds: at least 1")
     try:
