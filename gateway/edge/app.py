@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from aiohttp import http_parser, web
+from aiohttp import HttpVersion10, http_parser, web
 from aiohttp.http_exceptions import LineTooLong
 from multidict import CIMultiDict
 
@@ -108,21 +108,15 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what is not HTTP, and what our own code did not foresee."""
-        id_ = new_id()
-        error: GatewayError
-        if status < 500:
-            log.debug("malformed request from %s: %s", request.remote, message)
-            error = InvalidRequest(_malformed(exc, message))
-        else:
-            log.error("internal error in request %s", id_, exc_info=exc)
-            error = GatewayError(f"internal error, see the log for {id_}")
         if request.writer.output_size > 0:
             # A second answer on top of the first would be read as its rest.
             raise ConnectionError("an answer has begun already")
-        answer = refusal(error)
-        response = _response(answer, plain_headers(id_, answer))
-        response.force_close()
-        return response
+        if status < 500:
+            log.debug("malformed request from %s: %s", request.remote, message)
+            return _goodbye(InvalidRequest(_malformed(exc, message)), new_id())
+        id_ = new_id()
+        log.error("internal error in request %s", id_, exc_info=exc)
+        return _goodbye(GatewayError(f"internal error, see the log for {id_}"), id_)
 
 
 class _Front:
@@ -149,6 +143,9 @@ class _Front:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to *request*, whatever it asks for."""
+        if request.version < HttpVersion10:
+            # It has no headers to say how long a body or an answer is.
+            return _goodbye(InvalidRequest("malformed HTTP request: no HTTP version"), new_id())
         target = _origin_form(request.raw_path)
         route = inference(target)
         if route is not None:
@@ -249,6 +246,14 @@ def _malformed(error: BaseException | None, message: str | None) -> str:
         return f"malformed HTTP request: a line of the head is longer than {_MAX_LINE} bytes"
     first = (message or "").strip().partition("\n")[0].rstrip(":")
     return f"malformed HTTP request: {first or 'not HTTP'}"
+
+
+def _goodbye(error: GatewayError, id_: str) -> web.Response:
+    """The last answer of a connection."""
+    answer = refusal(error)
+    response = _response(answer, plain_headers(id_, answer))
+    response.force_close()
+    return response
 
 
 def _response(answer: Answer, fields: list[tuple[str, str]]) -> web.Response:

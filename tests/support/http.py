@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -84,7 +86,10 @@ class Client:
                 return True
 
     def reset(self) -> None:
-        """Go away without a goodbye."""
+        """Go away at once, so that the server notices whatever it is doing."""
+        sock = self._writer.get_extra_info("socket")
+        if sock.fileno() >= 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
 
@@ -111,8 +116,8 @@ def chunked(*chunks: bytes) -> bytes:
 @asynccontextmanager
 async def connect(port: int, host: str = "127.0.0.1") -> AsyncIterator[Client]:
     """A connection to *port*, closed in the end."""
-    reader, writer = await asyncio.open_connection(host, port)
+    client = Client(*await asyncio.open_connection(host, port))
     try:
-        yield Client(reader, writer)
+        yield client
     finally:
-        writer.transport.abort()
+        client.reset()

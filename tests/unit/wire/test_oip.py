@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import math
 from contextlib import suppress
 from typing import Any
 
@@ -17,24 +16,13 @@ from gateway.errors import ClientError, InvalidRequest, Unsupported
 from gateway.wire.message import InferRequest
 from gateway.wire.oip import decode_request, header_length_of
 from gateway.wire.oip_json import CODE
-from gateway.wire.oip_parameters import BINARY
 from gateway.wire.signature import Signature
 from gateway.wire.tensor import NUMPY
 from tests.support.edge import model
+from tests.support.v2 import body, tensor
 
 PAIR = Signature(model())
 TWO = Signature(model(inputs=[("a", "INT64", (-1,)), ("b", "BYTES", (-1,))]))
-
-
-def tensor(**changes: Any) -> dict[str, Any]:
-    """An input that fits PAIR, with *changes*; a change to ``...`` leaves the field out."""
-    fields = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2], **changes}
-    return {key: value for key, value in fields.items() if value is not ...}
-
-
-def body(*inputs: dict[str, Any], **fields: Any) -> bytes:
-    """A request of *inputs*, one that fits PAIR without any."""
-    return json.dumps({"inputs": list(inputs) or [tensor()], **fields}).encode()
 
 
 def decode(data: bytes, signature: Signature = PAIR, **options: Any) -> InferRequest:
@@ -249,52 +237,6 @@ def test_fields_that_are_not_known_are_passed_over() -> None:
     request = decode(body(tensor(extra={"a": [1]}), model_name="m", id=None, outputs=None))
 
     assert (request.id, request.outputs, request.parameters) == ("", (), None)
-
-
-def test_the_transports_own_parameters_do_not_reach_the_model() -> None:
-    """Timeout, priority and the form of the answer are obeyed and taken out."""
-    parameters = {"timeout": 250_000, "priority": 2, "binary_data_output": True, "sequence_id": 7,
-                  "sequence_start": True, "temperature": 0.5}  # fmt: skip
-
-    request = decode(body(parameters=parameters), arrived=100.0)
-
-    assert math.isclose(request.deadline, 100.25)
-    assert (request.priority, request.form) == (2, BINARY)
-    assert request.parameters == {
-        "sequence_id": 7, "sequence_start": True, "temperature": 0.5,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(("timeout", "deadline"), [(0, 5.0), (10**7, 5.0), (10**6, 2.0)])
-def test_a_timeout_only_ever_shortens_the_deadline(timeout: int, deadline: float) -> None:
-    """The earlier of both counts; 0 is none."""
-    request = decode(body(parameters={"timeout": timeout}), arrived=1.0, deadline=5.0)
-
-    assert request.deadline == deadline
-
-
-@pytest.mark.parametrize(
-    ("parameters", "says"),
-    [
-        ({"a": None}, "expected bool . int . float . str, got null"),
-        ({"a": [1]}, "got array"),
-        ({"a": {}}, "got object"),
-        ([], "parameters: expected object"),
-        ({"triton_enable": 1}, "'triton_enable'.*reserved"),
-        ({"timeout": -1}, "'timeout' must be a number of microseconds"),
-        ({"timeout": "5"}, "'timeout' must be"),
-        ({"timeout": True}, "'timeout' must be"),
-        ({"timeout": 1.5}, "'timeout' must be"),
-        ({"priority": 2**64}, "'priority' must be"),
-        ({"binary_data_output": 1}, "'binary_data_output' must be true or false"),
-        ({"sequence_start": "yes"}, "'sequence_start' must be true or false"),
-        ({"sequence_id": -1}, "'sequence_id' must be"),
-    ],
-)
-def test_a_parameter_that_makes_no_sense_is_refused(parameters: object, says: str) -> None:
-    """Parameters are flat, and those with a meaning have a type."""
-    with pytest.raises(InvalidRequest, match=says):
-        decode(body(parameters=parameters))
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outputs that a request lists."""
+"""The outputs that a request lists, and the parameters that it sets."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
 import pytest
 
 from gateway.errors import InvalidRequest, Unsupported
-from gateway.wire.message import RequestedOutput
-from gateway.wire.oip_parameters import Output, is_count, requested_outputs
+from gateway.wire.message import InferRequest, RequestedOutput
+from gateway.wire.oip import decode_request
+from gateway.wire.oip_parameters import BINARY, Output, is_count, requested_outputs
 from gateway.wire.signature import Signature
 from tests.support.edge import model
+from tests.support.v2 import body
 
 SIGNATURE = Signature(
     model(outputs=[("y", "FP32", (-1, 3)), ("h", "FP16", (-1,)), ("s", "BYTES", (-1,))])
 )
+
+
+def decode(data: bytes, **options: Any) -> InferRequest:
+    """The request in *data*."""
+    return decode_request(data, Signature(model()), **options)
 
 
 def requested(*outputs: dict[str, Any]) -> tuple[RequestedOutput, ...]:
@@ -75,3 +83,49 @@ def test_only_an_unsigned_64_bit_integer_is_a_count(value: object) -> None:
     assert not is_count(value)
     assert is_count(0)
     assert is_count(2**64 - 1)
+
+
+def test_the_transports_own_parameters_do_not_reach_the_model() -> None:
+    """Timeout, priority and the form of the answer are obeyed and taken out."""
+    parameters = {"timeout": 250_000, "priority": 2, "binary_data_output": True, "sequence_id": 7,
+                  "sequence_start": True, "temperature": 0.5}  # fmt: skip
+
+    request = decode(body(parameters=parameters), arrived=100.0)
+
+    assert math.isclose(request.deadline, 100.25)
+    assert (request.priority, request.form) == (2, BINARY)
+    assert request.parameters == {
+        "sequence_id": 7, "sequence_start": True, "temperature": 0.5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("timeout", "deadline"), [(0, 5.0), (10**7, 5.0), (10**6, 2.0)])
+def test_a_timeout_only_ever_shortens_the_deadline(timeout: int, deadline: float) -> None:
+    """The earlier of both counts; 0 is none."""
+    request = decode(body(parameters={"timeout": timeout}), arrived=1.0, deadline=5.0)
+
+    assert request.deadline == deadline
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"a": None}, "expected bool . int . float . str, got null"),
+        ({"a": [1]}, "got array"),
+        ({"a": {}}, "got object"),
+        ([], "parameters: expected object"),
+        ({"triton_enable": 1}, "'triton_enable'.*reserved"),
+        ({"timeout": -1}, "'timeout' must be a number of microseconds"),
+        ({"timeout": "5"}, "'timeout' must be"),
+        ({"timeout": True}, "'timeout' must be"),
+        ({"timeout": 1.5}, "'timeout' must be"),
+        ({"priority": 2**64}, "'priority' must be"),
+        ({"binary_data_output": 1}, "'binary_data_output' must be true or false"),
+        ({"sequence_start": "yes"}, "'sequence_start' must be true or false"),
+        ({"sequence_id": -1}, "'sequence_id' must be"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense_is_refused(parameters: object, says: str) -> None:
+    """Parameters are flat, and those with a meaning have a type."""
+    with pytest.raises(InvalidRequest, match=says):
+        decode(body(parameters=parameters))
