@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from gateway.lab.client import PROTOCOLS, Protocol
 from gateway.lab.evaluate import run
 from tests.support.oracle import Oracle
+from tests.support.serving import Serving
+from tests.support.tree import ROOT
 
 # The server is right about 8 of these 10.
 TRUTH = [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
@@ -142,3 +146,47 @@ def test_labels_of_another_kind_are_refused(
 
     assert code == 2
     assert "cannot be compared" in capsys.readouterr().err
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("model", "factor", "output"), [("digits", 0.0625, "label"), ("breast-cancer", 1, "diagnosis")]
+)
+def test_the_held_out_rows_score_as_scikit_learn_scores_onnxruntime(
+    tmp_path_factory: pytest.TempPathFactory, model: str, factor: float, output: str
+) -> None:
+    """Through preprocessing, batches and workers, the figures are those of the bare model."""
+    # A directory of a short name: the path of a worker's socket has its limit.
+    tmp_path = tmp_path_factory.mktemp("e")
+    file = ROOT / "models" / model / "test.npz"
+    with np.load(file) as held_out:
+        inputs, truth = held_out["inputs"], held_out["labels"]
+    session = onnxruntime.InferenceSession(ROOT / "models" / model / "1" / "model.onnx")
+    (name,) = (one.name for one in session.get_inputs())
+    (said,) = session.run([output], {name: (inputs * np.float32(factor)).astype(np.float32)})
+    config = f"""
+server: {{http: "127.0.0.1:0", admin: "127.0.0.1:0"}}
+models:
+  {model}:
+    backends: [{{worker: {{path: {ROOT / "models" / model}, replicas: 2}}}}]
+    preprocess: [{{scale: {{factor: {factor}}}}}]
+"""
+    report = tmp_path / "report.json"
+    with Serving(tmp_path, config) as serving:
+        serving.ready()
+        code = run(f"http://{serving.http}", model, str(file), batch=7, json=str(report))
+
+    result = json.loads(report.read_bytes())
+    assert code == 0
+    assert result["accuracy"]["value"] == pytest.approx(accuracy_score(truth, said), abs=1e-12)
+    assert result["accuracy"]["value"] > 0.95
+    for how, average in result["averages"].items():
+        wanted = precision_recall_fscore_support(truth, said, average=how)[:3]
+        actual = (average["precision"], average["recall"], average["f1"])
+        assert actual == pytest.approx(wanted, abs=1e-12), how
+    each = precision_recall_fscore_support(truth, said, average=None)
+    for place, one in enumerate(result["classes"]):
+        figures = (one["precision"]["value"], one["recall"]["value"], one["f1"]["value"])
+        wanted = tuple(column[place] for column in each[:3])
+        assert figures == pytest.approx(wanted, abs=1e-12)
+        assert one["recall"]["n"] == each[3][place]

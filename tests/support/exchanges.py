@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gateway.exchange import Answer, Exchange
@@ -52,7 +53,7 @@ def make_exchange(
         headers=headers or {},
         body=body,
         request_id="req-1",
-        arrived=arrived,
+        arrived=perf_counter() if arrived is None else arrived,
         client="192.0.2.1",
     )
 

@@ -41,6 +41,21 @@ def test_a_value_falls_into_the_first_bucket_that_is_not_below_it(
     assert cell.sum == value
 
 
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 5000])
+def test_many_values_are_counted_as_one_by_one(size: int) -> None:
+    """However many values gather between two scrapes, none is lost and none moves."""
+    values = [(number % 50) / 10 for number in range(size)]
+    singly, together = HistogramCell(BOUNDS), HistogramCell(BOUNDS)
+    for value in values:
+        singly.observe(value)
+        assert sum(singly.counts) > 0
+        together.observe(value)
+
+    assert together.counts == singly.counts
+    assert together.sum == pytest.approx(singly.sum)
+    assert all(type(count) is int for count in together.numbers()[1:])
+
+
 def test_cell_of_the_same_labels_is_the_same_object() -> None:
     """A bound cell stays the one that a scrape reads."""
     family = counter("model", "code")
