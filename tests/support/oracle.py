@@ -55,7 +55,7 @@ class Oracle:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *_: Any) -> None:  # noqa: ANN401 - the signature of the standard library
+    def handle_error(self, *_: Any) -> None:
         """A client that goes away in the middle is part of the test."""
 
 
@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: Any) -> None:  # noqa: ANN401 - the signature of the standard library
+    def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
 

@@ -14,7 +14,7 @@ from gateway.telemetry import Telemetry
 from tests.support.exchanges import make_exchange
 
 
-def written(directory: Path, exchange: Exchange, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def written(directory: Path, exchange: Exchange, **fields: Any) -> dict[str, Any]:
     """The line that the log writes for *exchange*."""
     path = directory / "access.log"
     values: dict[str, Any] = {"status": 200, "error": "", "sent": 5, "seconds": 0.0123456}

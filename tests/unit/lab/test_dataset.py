@@ -14,7 +14,7 @@ from gateway.wire.model import TensorSpec
 IMAGE = TensorSpec("image", "FP32", (-1, 4))
 
 
-def arrays(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+def arrays(**changes: Any) -> dict[str, Any]:
     """Five rows for IMAGE, with *changes*; None takes an array out."""
     whole = {
         "inputs": np.arange(20, dtype=np.float32).reshape(5, 4),
@@ -121,7 +121,7 @@ def test_a_fixed_first_dimension_sets_the_rows() -> None:
         (np.ones((5, 4), dtype=np.float32), "FP16", "<f2"),
     ],
 )
-def test_numbers_of_the_same_kind_are_cast(array: Any, datatype: str, wanted: str) -> None:  # noqa: ANN401
+def test_numbers_of_the_same_kind_are_cast(array: Any, datatype: str, wanted: str) -> None:
     """A set saved as doubles or bytes needs no conversion by hand."""
     dataset = fit("f", arrays(inputs=array), [TensorSpec("x", datatype, (-1, 4))], rows=1)
 

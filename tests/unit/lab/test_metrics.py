@@ -33,7 +33,7 @@ def columns(rows: Rows) -> tuple[Any, Any]:
     return truth, predicted
 
 
-def expected(rows: Rows, labels: Any, zero_division: float, average: str | None) -> list[Any]:  # noqa: ANN401
+def expected(rows: Rows, labels: Any, zero_division: float, average: str | None) -> list[Any]:
     """Precision, recall and F1 as scikit-learn computes them."""
     with warnings.catch_warnings():
         # Where all classes are left out, it warns of the mean of nothing.
@@ -44,7 +44,7 @@ def expected(rows: Rows, labels: Any, zero_division: float, average: str | None)
     return list(result[:3])
 
 
-def close(actual: Any, wanted: Any) -> None:  # noqa: ANN401
+def close(actual: Any, wanted: Any) -> None:
     """Equal to 1e-12, nan to nan."""
     np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
 
