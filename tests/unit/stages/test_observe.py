@@ -17,7 +17,7 @@ from gateway.telemetry import Telemetry
 from tests.support.exchanges import Scripted, make_exchange
 
 
-def observe(inner: Scripted, telemetry: Telemetry, **log: Any) -> Observe:  # noqa: ANN401
+def observe(inner: Scripted, telemetry: Telemetry, **log: Any) -> Observe:
     """The stage over *inner* for the model ``digits``."""
     log.setdefault("errors", False)
     access_log = AccessLog(telemetry=telemetry, **log)
