@@ -172,6 +172,7 @@ def run(options: argparse.Namespace) -> report.Run:
         machine=machine.facts(),
         rounds=options.rounds,
         seconds=options.seconds,
+        quiet=options.quiet,
         contenders=abouts,
         samples=samples,
         startup=startup,

@@ -36,6 +36,7 @@ class Run:
     machine: Mapping[str, str]
     rounds: int
     seconds: float
+    quiet: float
     contenders: Mapping[str, str]
     samples: Sequence[Sample]
     startup: Sequence[float] = field(default=())
@@ -74,6 +75,13 @@ def to_markdown(run: Run) -> str:
             for verdict in run.verdicts
         ],
     )
+    disturbed = sum(sample.foreign > run.quiet for sample in run.samples)
+    if disturbed:
+        lines += [
+            f"Of {len(run.samples)} samples, {disturbed} are disturbed: others used more than "
+            f"{run.quiet:.0%} of the machine meanwhile.",
+            "",
+        ]
     for case in CASES:
         lines += _case(run, case)
     if run.soak:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run is told with its circumstances, its verdicts and a table a case."""
 
+import dataclasses
 import json
 
 from benchmarks.report import Run, to_json, to_markdown
@@ -19,6 +20,7 @@ RUN = Run(
     machine={"Processor": "A processor", "Cores": "2"},
     rounds=2,
     seconds=5,
+    quiet=0.08,
     contenders={"gateway (digits)": "this commit"},
     samples=[
         sample(0, "gateway", 50000.0),
@@ -55,6 +57,13 @@ def test_a_target_says_aim_figure_and_verdict() -> None:
         "| 0.87 (0.83 to 0.90) | **not met** |"
     ) in page
     assert "| soak: MiB of one gateway process after 1,000,000 requests | at most 120 " in page
+
+
+def test_disturbed_samples_are_owned_up_to() -> None:
+    """A reader learns that a figure was taken on a busy machine."""
+    assert "disturbed" not in to_markdown(RUN)
+    busy = dataclasses.replace(RUN, quiet=0.01)
+    assert "Of 4 samples, 4 are disturbed: others used more than 1%" in to_markdown(busy)
 
 
 def test_a_case_that_was_not_measured_has_no_table() -> None:
