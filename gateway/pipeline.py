@@ -182,9 +182,10 @@ class Model:
         return self.info is not None and self.pool.ready
 
     def digest(self) -> bytes:
-        """What the cache's keys must depend on besides the question: model file and steps."""
+        """What the cache's keys must depend on besides the question: file, version and steps."""
         info = self.info
-        return (info.digest if info is not None else "").encode() + self._steps_digest
+        told = "" if info is None else f"{info.digest}\0{info.version}"
+        return told.encode() + self._steps_digest
 
 
 class Gateway:

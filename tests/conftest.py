@@ -3,8 +3,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+import uvloop
 from hypothesis import settings
 
 # Time never decides: a busy machine is not a failure, and pytest's own timeout ends a hang.
 settings.register_profile("infergate", deadline=None)
 settings.load_profile("infergate")
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, LoopFactory]:
+    """Contracts are kept on both loops, which differ most where connections end."""
+    if "contract" in item.path.parts:
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}

@@ -310,7 +310,8 @@ class Batch:
                     earliest = min(earliest, entry.request.deadline)
             if not any(entry.waits for entry in flight.entries) and flight.drive is not None:
                 flight.drive.cancel()
-        if earliest != NEVER:
+        # Whoever was told may have asked again already, with a deadline of its own.
+        if earliest < self._wake_at:
             self._wake(asyncio.get_running_loop(), earliest)
 
 

@@ -50,7 +50,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
             self.waits = False
             self.response = response
             if self.wake is not None:
-                self.wake(self)
+                self._go_on(self.wake)
 
     def fail(self, error: BaseException) -> None:
         """Raise *error* where the answer is awaited, if it is."""
@@ -58,7 +58,17 @@ class Entry(msgspec.Struct, eq=False, gc=False):
             self.waits = False
             self.error = error
             if self.wake is not None:
-                self.wake(self)
+                self._go_on(self.wake)
+
+    def _go_on(self, wake: Callable[[Any], object]) -> None:
+        # Forgotten first: it leads back to this entry, a circle that the collector, which does not
+        # look into entries, would not find.
+        self.wake = None
+        try:
+            wake(self)
+        except Exception as error:  # noqa: BLE001 - as a loop does for each of its callbacks
+            # The others in a batch must not go without their answers because of one waiter.
+            self.loop.call_exception_handler({"message": f"waiter of {self}", "exception": error})
 
     # What asyncio asks of a future.
 
@@ -70,10 +80,15 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         return self.result()
 
     def result(self) -> InferResponse:
-        """The response; raises what `fail` was given."""
+        """The response; raises what `fail` was given, once."""
         if self.response is not None:
             return self.response
-        raise self.error or asyncio.InvalidStateError("nobody has answered yet")
+        error = self.error or asyncio.InvalidStateError("nobody has answered yet")
+        self.error = None  # its traceback leads back here, too
+        try:
+            raise error
+        finally:
+            del error
 
     def done(self) -> bool:
         """Answered, failed or cancelled."""
@@ -93,7 +108,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     def add_done_callback(
         self, callback: Callable[[Any], object], *, context: Context | None = None
     ) -> None:
-        """Call *callback* when done; a task, which gives its *context*, not before the next turn."""
+        """Call *callback* when done; a task, which has a *context*, not before the next turn."""
         if context is not None:
             step = callback
             callback = lambda entry: self.loop.call_soon(step, entry, context=context)  # noqa: E731
@@ -103,9 +118,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
             self.loop.call_soon(callback, self)
 
 
-def enqueued(
-    request: InferRequest, loop: asyncio.AbstractEventLoop, queued_at: float
-) -> Entry:
+def enqueued(request: InferRequest, loop: asyncio.AbstractEventLoop, queued_at: float) -> Entry:
     """The entry of *request*, with its rows and bytes."""
     inputs = request.inputs
     if len(inputs) == 1:

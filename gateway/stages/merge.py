@@ -91,7 +91,7 @@ def split(response: InferResponse, rows: Sequence[int]) -> list[InferResponse]:
             )
         cut.append(_rows_of(tensor, rows, total))
     version = response.version
-    if total != len(rows):
+    if rows.count(1) != len(rows):
         return [InferResponse(tensors, version) for tensors in zip(*cut, strict=True)]
     shared = Rows(response.outputs)
     return [
@@ -116,11 +116,11 @@ def _rows_of(tensor: Tensor, rows: Sequence[int], total: int) -> list[Tensor]:
                 f"output '{name}' has {len(data)} bytes for {datatype}{list(tensor.shape)}"
             )
         one = (1, *trailing)
-        if total == len(rows):
+        if stride and rows.count(1) == len(rows):
             return [
                 Tensor(name, datatype, one, data[start : start + stride])
                 for start in range(0, total * stride, stride)
-            ] if stride else [Tensor(name, datatype, one, data)] * total
+            ]
         for count in rows:
             end = start + count * stride
             shape = one if count == 1 else (count, *trailing)

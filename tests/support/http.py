@@ -77,6 +77,16 @@ class Client:
         await self.send(request(method, target, body, headers))
         return await self.receive(head_only=method == "HEAD")
 
+    async def everything(self) -> bytes:
+        """All that comes until the server closes, or says that it will."""
+        seen = b""
+        while b"\r\nConnection: close\r\n" not in seen:
+            more = await self._reader.read(1 << 16)
+            if not more:
+                break
+            seen += more
+        return seen
+
     async def closed(self) -> bool:
         """Wait for the server to close the connection; False if it sends more instead."""
         async with asyncio.timeout(PATIENCE):

@@ -1,20 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real worker process and a blocking client that speaks frames with it."""
+"""A scripted worker behind a real socket: it speaks frames, and a test says what."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-from contextlib import AbstractContextManager
-from itertools import count
-from pathlib import Path
+import asyncio
 from typing import TYPE_CHECKING, Self
-
-import numpy as np
 
 from gateway.wire.frames import (
     ErrorHead,
@@ -23,6 +13,7 @@ from gateway.wire.frames import (
     Hello,
     InferHead,
     Kind,
+    PongHead,
     ResultHead,
     frame,
     heads_of,
@@ -30,167 +21,149 @@ from gateway.wire.frames import (
     read_tensors,
     tensor_frame,
 )
-from gateway.wire.process import PARENT, READY, READY_FD
-from gateway.wire.tensor import Tensor
+from tests.support.upstream import MODEL
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
-# Nothing here takes this long; a test that waits for it has failed.
-PATIENCE = 30.0
-# Steps of the counting model that no test could wait for.
-FOREVER = 10**15
+    from gateway.wire.tensor import Tensor
 
 
-def command(model: Path | str, *options: str, listen: str) -> list[str]:
-    """The command line of a worker."""
-    return [sys.executable, "-m", "backends", str(model), "--listen", listen, *options]
+class Received:
+    """An INFER frame: what was asked, and on which connection to answer."""
+
+    def __init__(self, connection: Connection, received: Frame) -> None:
+        self.connection = connection
+        self.id = received.id
+        self.head = read_head(received.head, InferHead)
+        self.inputs = read_tensors(self.head.inputs, received.body)
+
+    def result(self, *outputs: Tensor, queue: int = 0, compute: int = 0, rows: int = 1) -> bytes:
+        """The bytes of an answer; an echo without *outputs*. Times in microseconds."""
+        tensors = outputs or self.inputs
+        head = ResultHead(heads_of(tensors), queue, compute, 0, rows)
+        return b"".join(tensor_frame(Kind.RESULT, self.id, head, tensors))
+
+    def respond(self, *outputs: Tensor, queue: int = 0, compute: int = 0, rows: int = 1) -> None:
+        """Answer."""
+        self.connection.send(self.result(*outputs, queue=queue, compute=compute, rows=rows))
+
+    def fail(self, code: str, message: str = "scripted") -> None:
+        """Answer with an error."""
+        self.connection.send(frame(Kind.ERROR, self.id, ErrorHead(code, message)))
 
 
-class Worker(AbstractContextManager["Worker"]):
-    """A worker that serves *model* and has said ready; killed at the end if it still runs."""
+class Connection:
+    """One gateway's connection to the worker."""
 
-    def __init__(self, model: Path | str, *options: str, listen: str = "") -> None:
-        self._directory = tempfile.TemporaryDirectory()
-        self.socket = Path(self._directory.name) / "worker.sock"
-        ready, announce = os.pipe()
-        self.process = subprocess.Popen(
-            command(model, *options, listen=listen or f"unix:{self.socket}"),
-            # Started from a terminal or a test, no supervisor is its parent.
-            env={**{k: v for k, v in os.environ.items() if k != PARENT}, READY_FD: str(announce)},
-            stderr=subprocess.PIPE,
-            pass_fds=(announce,),
-            text=True,
-        )
-        os.close(announce)
-        with os.fdopen(ready, "rb") as pipe:
-            said = pipe.read()
-        if said != READY:
-            raise AssertionError(f"the worker did not start: {self.process.communicate()[1]}")
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
 
-    def __exit__(
+    def send(self, data: bytes) -> None:
+        """Put *data* on the wire."""
+        self._writer.write(data)
+
+    def abort(self) -> None:
+        """Be gone, as after SIGKILL."""
+        self._writer.transport.abort()
+
+
+class ScriptedWorker:
+    """Listens on a Unix socket below *directory*, or on TCP without one.
+
+    *greets*: it says hello as soon as it has accepted; *answers_probes*: and pong to every ping.
+    """
+
+    def __init__(
+        self, directory: Path | None = None, *, greets: bool = True, answers_probes: bool = True
+    ) -> None:
+        self.greets = greets
+        self.answers_probes = answers_probes
+        self.instance = "1"
+        self.requests: asyncio.Queue[Received] = asyncio.Queue()
+        self.cancels: asyncio.Queue[int] = asyncio.Queue()
+        self.pings: asyncio.Queue[int] = asyncio.Queue()
+        self.connections: list[Connection] = []
+        self.accepted: asyncio.Queue[Connection] = asyncio.Queue()
+        self.left = asyncio.Event()
+        self.address = ""
+        self._directory = directory
+        self._server: asyncio.Server
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<ScriptedWorker {self.address} {len(self.connections)} connections>"
+
+    async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.process.kill()
-        self.process.communicate()
-        self._directory.cleanup()
+        self.stop()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
-    def connect(self) -> Client:
-        """A connection that has heard hello."""
-        return Client.to_unix(self.socket)
+    async def listen(self) -> None:
+        """Begin, or begin again at the same address."""
+        if self._directory is not None:
+            path = self._directory / "worker.sock"
+            path.unlink(missing_ok=True)
+            self.address = f"unix:{path}"
+            self._server = await asyncio.start_unix_server(self._accept, path)
+            return
+        port = int(self.address.rpartition(":")[2]) if self.address else 0
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
+        self.address = f"tcp:127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    def terminate(self) -> None:
-        """Ask it to drain."""
-        self.process.send_signal(signal.SIGTERM)
+    def stop(self) -> None:
+        """Be gone, listener and connections."""
+        self._server.close()
+        for connection in self.connections:
+            connection.abort()
+        self.connections.clear()
 
-    def ends(self) -> tuple[int, str]:
-        """Wait for the end: exit code and what it wrote to stderr."""
-        _, errors = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, errors
-
-
-class Client(AbstractContextManager["Client"]):
-    """One connection to a worker, blocking; frames are received in the order of arrival."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        self.socket = connected
-        self.socket.settimeout(PATIENCE)
-        self._reader = FrameReader()
-        self._frames: list[Frame] = []
-        self._ids = count(1)
-        first = self.receive()
-        assert first is not None
-        assert first.kind is Kind.HELLO
-        self.hello: Hello = read_head(first.head, Hello)
-
-    @classmethod
-    def to_unix(cls, path: Path) -> Self:
-        """Connect to the socket file *path*."""
-        connected = socket.socket(socket.AF_UNIX)
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        connection = Connection(writer)
+        self.connections.append(connection)
+        if self.greets:
+            connection.send(frame(Kind.HELLO, 0, Hello(self.instance, 1, MODEL)))
+        self.accepted.put_nowait(connection)
+        frames = FrameReader()
         try:
-            connected.connect(str(path))
-        except OSError:
-            connected.close()
-            raise
-        return cls(connected)
+            while data := await reader.read(65536):
+                self._take(connection, frames, data)
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+            self.left.set()
+            self._serving.discard(task)
 
-    @classmethod
-    def to_tcp(cls, host: str, port: int) -> Self:
-        """Connect to a worker on TCP."""
-        return cls(socket.create_connection((host, port)))
+    def _take(self, connection: Connection, frames: FrameReader, data: bytes) -> None:
+        while data:
+            buffer = frames.get_buffer()
+            size = min(len(buffer), len(data))
+            buffer[:size] = data[:size]
+            data = data[size:]
+            for received in frames.buffer_updated(size):
+                self._note(connection, received)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.socket.close()
-
-    def receive(self) -> Frame | None:
-        """The next frame, None at the end of the connection."""
-        while not self._frames:
-            try:
-                size = self.socket.recv_into(self._reader.get_buffer())
-            except ConnectionResetError:
-                return None
-            if not size:
-                return None
-            self._frames = self._reader.buffer_updated(size)
-        return self._frames.pop(0)
-
-    def ask(self, *inputs: Tensor, outputs: tuple[str, ...] = (), budget: int = 0) -> int:
-        """Send a request; returns its id."""
-        id_ = next(self._ids)
-        head = InferHead(heads_of(inputs), list(outputs), budget)
-        self.socket.sendall(b"".join(map(bytes, tensor_frame(Kind.INFER, id_, head, inputs))))
-        return id_
-
-    def count(self, steps: int, *, budget: int = 0) -> int:
-        """Ask the counting model to count from 0 to *steps*; returns the id."""
-        return self.ask(
-            Tensor.of("x", np.zeros(1, np.float32)),
-            Tensor.of("steps", np.array([steps], np.int64)),
-            budget=budget,
-        )
-
-    def ping(self) -> int:
-        """Send a ping; returns its id."""
-        id_ = next(self._ids)
-        self.socket.sendall(frame(Kind.PING, id_))
-        return id_
-
-    def cancel(self, id_: int) -> None:
-        """Say that nobody waits for *id_*."""
-        self.socket.sendall(frame(Kind.CANCEL, id_))
-
-    def answer(self) -> Frame:
-        """The next frame, which must come."""
-        received = self.receive()
-        assert received is not None, "the connection ended"
-        return received
-
-    def error(self) -> tuple[int, ErrorHead]:
-        """The next frame, which must be an error: its id and head."""
-        received = self.answer()
-        assert received.kind is Kind.ERROR, received
-        return received.id, read_head(received.head, ErrorHead)
-
-    def result(self) -> tuple[int, ResultHead, dict[str, Tensor]]:
-        """The next frame, which must be a result: its id, head and outputs by name."""
-        received = self.answer()
-        if received.kind is Kind.ERROR:
-            raise AssertionError(read_head(received.head, ErrorHead))
-        assert received.kind is Kind.RESULT, received
-        head = read_head(received.head, ResultHead)
-        return received.id, head, {t.name: t for t in read_tensors(head.outputs, received.body)}
-
-    def infer(self, *inputs: Tensor, outputs: tuple[str, ...] = ()) -> dict[str, Tensor]:
-        """Ask and wait for the outputs."""
-        id_ = self.ask(*inputs, outputs=outputs)
-        answered, _, tensors = self.result()
-        assert answered == id_
-        return tensors
+    def _note(self, connection: Connection, received: Frame) -> None:
+        if received.kind is Kind.INFER:
+            self.requests.put_nowait(Received(connection, received))
+        elif received.kind is Kind.CANCEL:
+            self.cancels.put_nowait(received.id)
+        elif received.kind is Kind.PING:
+            self.pings.put_nowait(received.id)
+            if self.answers_probes:
+                connection.send(frame(Kind.PONG, received.id, PongHead(0, 10)))
+        else:
+            raise AssertionError(f"a gateway does not send {received.kind.name}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from gateway.drive import drive
 from gateway.errors import (
     BadAnswer,
     ConnectFailed,
@@ -24,12 +25,12 @@ from gateway.errors import (
     Shed,
     UpstreamError,
 )
-from gateway.wire.message import InferRequest, InferResponse, RequestedOutput
+from gateway.wire.message import NEVER, InferRequest, InferResponse, RequestedOutput
 from gateway.wire.tensor import Tensor
 from tests.support.upstream import MODEL, Fleet, echo, request, settle, soon, values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tests.support.upstream import ScriptedPeer, Sent
 
@@ -553,21 +554,101 @@ async def test_members_get_errors_of_their_own() -> None:
     assert results[0] is not results[1]
 
 
-async def test_a_failed_request_is_forgotten() -> None:
-    """Its error, and all that the error's traceback holds, can be collected."""
-    fleet = Fleet(attempts=1)
-    task = fleet.ask()
+class Held:
+    """Something that a request holds, and that can be asked whether it is still there."""
+
+
+def as_task(fleet: Fleet, asked: InferRequest) -> Callable[[], object]:
+    """Send *asked* as a task; returns what cancels it."""
+    task = fleet.ask(asked)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task.cancel
+
+
+def in_place(fleet: Fleet, asked: InferRequest) -> Callable[[], object]:
+    """Send *asked* in place; returns what cancels it."""
+    return drive(fleet.batch(asked), lambda *_: None).cancel
+
+
+@pytest.mark.parametrize("end", ["answered", "failed", "cancelled in queue", "cancelled", "late"])
+@pytest.mark.parametrize("send", [as_task, in_place])
+async def test_a_request_is_forgotten(
+    send: Callable[[Fleet, InferRequest], Callable[[], object]], end: str
+) -> None:
+    """However it ended: entries are hidden from the collector, so no circle may go through one."""
+    fleet = Fleet(attempts=1, up=end != "cancelled in queue")
+    held = Held()
+    kept = weakref.ref(held)
+    deadline = soon() if end == "late" else NEVER
+    cancel = send(fleet, request(parameters={"held": held}, deadline=deadline))
     await settle()
-    fleet.waiting[0].fail(UpstreamError("scripted"))
-    (result,) = await asyncio.gather(task, return_exceptions=True)
-    assert isinstance(result, UpstreamError)
-    kept = weakref.ref(result)
+    if end == "answered":
+        fleet.waiting[0].respond()
+    elif end == "failed":
+        fleet.waiting[0].fail(UpstreamError("scripted"))
+    elif end == "late":
+        await asyncio.sleep(0.005)
+    else:
+        cancel()
+    await settle()
+    fleet.assert_idle()
     fleet.peers[0].sent.clear()
     fleet.peers[0]._unseen.clear()
-    del task, result
+    del cancel, held
     await settle()
     gc.collect()
     assert kept() is None
+
+
+async def test_one_waiters_fault_costs_no_other_an_answer() -> None:
+    """What happens behind an answer is the affair of whoever asked."""
+    fleet = Fleet()
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    answers: list[InferResponse | None] = []
+
+    def fault(response: InferResponse | None, error: BaseException | None) -> None:
+        raise OverflowError
+
+    def keep(response: InferResponse | None, error: BaseException | None) -> None:
+        answers.append(response)
+
+    blocker = fleet.ask()
+    await settle()
+    for done in (keep, fault, keep):
+        drive(fleet.batch(request(1)), done)
+    await settle()
+    fleet.waiting[0].respond()
+    await blocker
+    await settle()
+    fleet.waiting[0].respond()
+    await settle()
+    assert len(answers) == 2
+    assert [type(fault["exception"]) for fault in faults] == [OverflowError]
+    fleet.assert_idle()
+
+
+async def test_a_question_asked_on_the_spot_keeps_its_own_deadline() -> None:
+    """Whoever is told that its time is over may ask again before the next is told."""
+    fleet = Fleet(up=False)
+    ended: list[str] = []
+    patient = fleet.ask(request(deadline=perf_counter() + 3600))
+    over = asyncio.Event()
+
+    def again(response: InferResponse | None, error: BaseException | None) -> None:
+        ended.append("first")
+        drive(fleet.batch(request(deadline=soon())), done)
+
+    def done(response: InferResponse | None, error: BaseException | None) -> None:
+        ended.append("second")
+        over.set()
+
+    drive(fleet.batch(request(deadline=soon())), again)
+    await over.wait()
+    assert ended == ["first", "second"]
+    patient.cancel()
+    await settle()
+    fleet.assert_idle()
 
 
 # Notes.

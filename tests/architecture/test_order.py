@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of the stages, which `gateway.pipeline` explains and nothing else decides."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.access_log import AccessLog
+from gateway.config import load
+from gateway.pipeline import Gateway, stack
+from gateway.telemetry import Telemetry
+from tests.support.tree import ROOT
+
+CONFIG = {
+    "models": {
+        "full": {
+            "backends": [{"address": "tcp:127.0.0.1:1"}],
+            "cache": {},
+            "preprocess": [{"scale": {"factor": 0.5}}],
+            "postprocess": [{"softmax": {}}],
+        },
+        "bare": {"backends": [{"address": "tcp:127.0.0.1:1"}]},
+    }
+}
+
+# (above, below, why), for every pair whose order is a law.
+LAWS = [
+    ("Observe", "Rescue", "what is refused is measured too"),
+    ("Rescue", "Deadline", "the one place where an error becomes an answer"),
+    ("Rescue", "Admission", "the one place where an error becomes an answer"),
+    ("Deadline", "Admission", "all that waits spends one budget"),
+    ("Admission", "Infer", "shedding comes before the body is decoded"),
+    ("Cache", "Preprocess", "a hit costs no processor time"),
+    ("Cache", "Postprocess", "what is kept is finished"),
+    ("Preprocess", "Batch", "only finished tensors have a shape to merge on"),
+    ("Batch", "Retry", "a failed attempt sends the same batch, and nobody queues twice"),
+    ("Retry", "Balance", "every attempt picks afresh"),
+]
+
+
+def names(service: object) -> list[str]:
+    """The classes from *service* down to the last stage."""
+    found = []
+    while service is not None:
+        found.append(type(service).__name__)
+        service = getattr(service, "_inner", None)
+    return found
+
+
+@pytest.fixture(name="gateway")
+def fixture_gateway(tmp_path: Path) -> Gateway:
+    """A gateway with every stage that there is."""
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(CONFIG))
+    telemetry = Telemetry(CONFIG["models"])
+    return Gateway(
+        load(str(path)),
+        runtime=tmp_path,
+        telemetry=telemetry,
+        access_log=AccessLog(telemetry=telemetry),
+    )
+
+
+def test_the_stages_stand_in_their_order(gateway: Gateway) -> None:
+    """The list, from the outside in."""
+    assert names(gateway.service) == ["Observe", "Rescue", "Deadline", "Admission", "Infer"]
+    assert names(gateway.models["full"].service) == [
+        "Cache", "Postprocess", "Preprocess", "Batch", "Retry", "Balance",
+    ]  # fmt: skip
+
+
+def test_a_model_has_only_the_stages_that_it_asks_for(gateway: Gateway) -> None:
+    """Without a section there is no stage."""
+    assert names(gateway.models["bare"].service) == ["Batch", "Retry", "Balance"]
+
+
+@pytest.mark.parametrize(("above", "below", "why"), LAWS)
+def test_every_law_of_order_holds(gateway: Gateway, above: str, below: str, why: str) -> None:
+    """*above* stands before *below*, because of *why*."""
+    order = [*names(gateway.service), *names(gateway.models["full"].service)]
+
+    assert order.index(above) < order.index(below), why
+
+
+def test_the_page_that_follows_a_request_names_every_stage_in_order(gateway: Gateway) -> None:
+    """docs/life-of-a-request.md changes together with the pipeline."""
+    text = (ROOT / "docs" / "life-of-a-request.md").read_text()
+    order = [*names(gateway.service), *names(gateway.models["full"].service)]
+    places = [text.index(f"| `{name}` |") for name in order]
+
+    assert all(before < after for before, after in pairwise(places))
+
+
+def test_the_first_layer_sees_a_request_first() -> None:
+    """`stack` reads from the top down."""
+    seen = []
+
+    def layer(name: str) -> object:
+        def wrap(inner: object) -> object:
+            seen.append(name)
+            return (name, inner)
+
+        return wrap
+
+    assert stack(layer("a"), layer("b"), to="end") == ("a", ("b", "end"))
+    assert seen == ["b", "a"]
