@@ -32,9 +32,9 @@ END = b"\r\n" * LIMIT + request("GET", "/v2/health/live", headers={"Connection":
 
 
 def damaged(rng: Random) -> bytes:
-    """One or two requests with a few cuts, copies and insertions."""
+    """One or two requests with at most two cuts, copies or insertions."""
     raw = b"".join(rng.choices(SEEDS, k=rng.randint(1, 2)))
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.randint(0, 2)):
         start = rng.randrange(len(raw) + 1)
         end = min(len(raw), start + rng.randint(0, 12))
         piece = rng.choice([b"", rng.choice(PIECES), rng.randbytes(rng.randint(1, 4)), raw[:end]])
@@ -59,7 +59,7 @@ async def test_damage_is_refused_or_survived(way: str, seed: int) -> None:
     rng = Random(seed)
     async with data_port(way=way, max_body=LIMIT) as port:
         statuses: list[int] = []
-        for _ in range(150):
+        for _ in range(300):
             raw = damaged(rng)
             found = re.findall(rb"HTTP/1\.[01] (\d{3})", await answered(port, raw))
             statuses += [int(status) for status in found]
