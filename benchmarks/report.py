@@ -77,11 +77,9 @@ def to_markdown(run: Run) -> str:
     )
     disturbed = sum(sample.foreign > run.quiet for sample in run.samples)
     if disturbed:
-        lines += [
-            f"Of {len(run.samples)} samples, {disturbed} are disturbed: others used more than "
-            f"{run.quiet:.0%} of the machine meanwhile.",
-            "",
-        ]
+        share = f"{run.quiet:.0%} of the machine"
+        count = f"Of {len(run.samples)} samples, {disturbed} are disturbed"
+        lines += [f"{count}: others used more than {share} meanwhile.", ""]
     for case in CASES:
         lines += _case(run, case)
     if run.soak:

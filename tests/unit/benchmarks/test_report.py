@@ -61,7 +61,7 @@ def test_a_target_says_aim_figure_and_verdict() -> None:
 
 def test_disturbed_samples_are_owned_up_to() -> None:
     """A reader learns that a figure was taken on a busy machine."""
-    assert "disturbed" not in to_markdown(RUN)
+    assert "are disturbed" not in to_markdown(RUN)
     busy = dataclasses.replace(RUN, quiet=0.01)
     assert "Of 4 samples, 4 are disturbed: others used more than 1%" in to_markdown(busy)
 
