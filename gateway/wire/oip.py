@@ -144,7 +144,7 @@ def header_length_of(value: str, size: int) -> int:
     )
 
 
-def decode_plain(
+def decode_plain(  # noqa: PLR0917 - names would cost a tenth of the whole
     body: Buffer,
     signature: Signature,
     model: str,

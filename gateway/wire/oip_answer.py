@@ -11,8 +11,8 @@ import numpy as np
 from gateway.errors import BadAnswer
 from gateway.wire.classification import classify
 from gateway.wire.oip_json import JSON_NUMBERS, NUMPY_OPTION, json_data, json_dumps
-from gateway.wire.tensor import NUMPY
 from gateway.wire.oip_parameters import BINARY
+from gateway.wire.tensor import NUMPY
 
 if TYPE_CHECKING:
     from gateway.wire.message import InferRequest, InferResponse, Rows
