@@ -267,3 +267,19 @@ class Fleet:
 def soon(seconds: float = 0.002) -> float:
     """A deadline that passes while a test waits for it."""
     return perf_counter() + seconds
+
+
+async def gather_behind(
+    fleet: Fleet, asked: Sequence[InferRequest]
+) -> tuple[list[asyncio.Task[InferResponse]], Sent]:
+    """Send *asked* while every slot is busy, free the slots: the tasks, and the batch they make."""
+    blockers = [fleet.ask() for _ in fleet.peers]
+    await settle()
+    tasks = [fleet.ask(each) for each in asked]
+    await settle()
+    for sent in fleet.waiting:
+        sent.respond()
+    await asyncio.gather(*blockers)
+    await settle()
+    (batch,) = fleet.waiting
+    return tasks, batch
