@@ -32,7 +32,7 @@ class Ends:
         return error
 
 
-async def waits_for(future: asyncio.Future[Any]) -> Any:  # noqa: ANN401 - whatever it is given
+async def waits_for(future: asyncio.Future[Any]) -> Any:
     """The simplest coroutine that can be kept waiting."""
     return await future
 

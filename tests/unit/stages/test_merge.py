@@ -20,7 +20,7 @@ FIXED = sorted(set(NUMPY) - {"BYTES"})
 
 
 @st.composite
-def tensors(draw: st.DrawFn, name: str, datatype: str, trailing: tuple[int, ...]) -> Any:  # noqa: ANN401
+def tensors(draw: st.DrawFn, name: str, datatype: str, trailing: tuple[int, ...]) -> Any:
     """A function from a number of rows to a tensor of random content."""
     seed = draw(st.integers(0, 2**32 - 1))
 
