@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextvars import ContextVar
 from random import Random
 
 import pytest
 
+from gateway.drive import drive
 from gateway.stages.lines import Entry, Lines, enqueued
-from gateway.wire.message import NEVER
-from tests.support.upstream import request
+from gateway.wire.message import NEVER, InferResponse
+from tests.support.upstream import request, settle
 
 
 @pytest.fixture(name="loop")
@@ -24,7 +26,7 @@ def make_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def entry(loop: asyncio.AbstractEventLoop, rows: int = 1, deadline: float = NEVER) -> Entry:
     """An entry of *rows* rows of 8 bytes."""
-    return enqueued(request(*[1.0] * rows, deadline=deadline), loop.create_future(), 0.0)
+    return enqueued(request(*[1.0] * rows, deadline=deadline), loop, 0.0)
 
 
 def always(deadline: float, rows: int) -> bool:
@@ -145,3 +147,113 @@ def test_counts_agree_after_any_sequence(loop: asyncio.AbstractEventLoop) -> Non
         lines.remove(each)
     assert repr(lines) == "<Lines 0 entries, 0 rows, 0 bytes>"
     assert lines._lines == {}
+
+
+# An entry is what its coroutine awaits.
+
+
+async def awaiting(waited_for: Entry) -> InferResponse:
+    """A coroutine behind *waited_for*."""
+    return await waited_for
+
+
+def response() -> InferResponse:
+    """Any answer."""
+    return InferResponse(())
+
+
+async def test_a_driven_coroutine_goes_on_at_once() -> None:
+    """On the stack of whoever answers, without a turn of the loop."""
+    waited_for, ends = entry(asyncio.get_running_loop()), []
+    drive(awaiting(waited_for), lambda answer, error: ends.append((answer, error)))
+    answer = response()
+    waited_for.answer(answer)
+    assert ends == [(answer, None)]
+    waited_for.answer(response())
+    waited_for.fail(ValueError())
+    assert len(ends) == 1
+
+
+async def test_a_task_goes_on_in_a_later_turn() -> None:
+    """In its own context, as behind any future."""
+    waited_for, context = entry(asyncio.get_running_loop()), ContextVar("context", default="")
+    seen = []
+
+    async def behind() -> None:
+        context.set("its own")
+        await waited_for
+        seen.append(context.get())
+
+    task = asyncio.ensure_future(behind())
+    await settle()
+    waited_for.answer(response())
+    assert seen == []
+    await task
+    assert seen == ["its own"]
+
+
+async def test_an_answer_before_the_wait_is_not_missed() -> None:
+    """Nor is a failure; neither costs a turn."""
+    loop = asyncio.get_running_loop()
+    answered, failed, ends = entry(loop), entry(loop), []
+    answer = response()
+    answered.answer(answer)
+    failed.fail(ValueError("before"))
+    for each in (answered, failed):
+        drive(awaiting(each), lambda answer, error: ends.append((answer, repr(error))))
+    assert ends == [(answer, "None"), (None, "ValueError('before')")]
+
+
+@pytest.mark.parametrize("as_task", [False, True])
+async def test_a_failure_is_raised_where_it_is_awaited(*, as_task: bool) -> None:
+    """The very object."""
+    waited_for, ends = entry(asyncio.get_running_loop()), list[BaseException | None]()
+    fault = ValueError("why")
+    if as_task:
+        task = asyncio.ensure_future(awaiting(waited_for))
+        await settle()
+        waited_for.fail(fault)
+        await asyncio.gather(task, return_exceptions=True)
+        ends.append(task.exception())
+    else:
+        drive(awaiting(waited_for), lambda _, error: ends.append(error))
+        waited_for.fail(fault)
+    assert ends == [fault]
+
+
+@pytest.mark.parametrize("as_task", [False, True])
+async def test_a_cancel_ends_the_wait(*, as_task: bool) -> None:
+    """And an answer that comes afterwards is nobody's."""
+    waited_for, ends = entry(asyncio.get_running_loop()), list[BaseException | None]()
+    if as_task:
+        task = asyncio.ensure_future(awaiting(waited_for))
+        await settle()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+    else:
+        drive(awaiting(waited_for), lambda _, error: ends.append(error)).cancel()
+        assert [type(error) for error in ends] == [asyncio.CancelledError]
+    assert not waited_for.waits
+    waited_for.answer(response())
+    assert not waited_for.cancel()
+
+
+async def test_a_cancel_behind_the_answer_still_ends_a_task() -> None:
+    """The task had not gone on yet."""
+    waited_for = entry(asyncio.get_running_loop())
+    task = asyncio.ensure_future(awaiting(waited_for))
+    await settle()
+    waited_for.answer(response())
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+
+
+async def test_the_result_is_not_there_before_the_answer() -> None:
+    """As with any future."""
+    waited_for = entry(asyncio.get_running_loop())
+    with pytest.raises(asyncio.InvalidStateError):
+        waited_for.result()
+    assert not waited_for.done()
+    assert waited_for.get_loop() is asyncio.get_running_loop()
