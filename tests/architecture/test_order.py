@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -99,8 +100,8 @@ def test_the_first_layer_sees_a_request_first() -> None:
     """`stack` reads from the top down."""
     seen = []
 
-    def layer(name: str) -> object:
-        def wrap(inner: object) -> object:
+    def layer(name: str) -> Callable[[object], tuple[str, object]]:
+        def wrap(inner: object) -> tuple[str, object]:
             seen.append(name)
             return (name, inner)
 

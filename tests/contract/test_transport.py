@@ -28,8 +28,8 @@ from gateway.errors import (
 from gateway.upstream.link import Link
 from gateway.wire.frames import Hello, Kind, frame
 from gateway.wire.tensor import Tensor
+from tests.support.scripted_worker import ScriptedWorker
 from tests.support.upstream import MODEL, request, values
-from tests.support.worker import ScriptedWorker
 
 if TYPE_CHECKING:
     from pathlib import Path

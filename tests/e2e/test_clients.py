@@ -39,7 +39,9 @@ def fixture_client(serving: Serving) -> Iterator[Any]:
 
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
 @pytest.mark.parametrize("rows", [1, 50])
-def test_tritonclient_gets_the_labels_of_onnxruntime(client: Any, *, binary: bool, rows: int) -> None:
+def test_tritonclient_gets_the_labels_of_onnxruntime(
+    client: Any, *, binary: bool, rows: int
+) -> None:
     """All 450 held-out digits, in requests of *rows*."""
     pixels, _ = held_out("digits")
     labels: list[int] = []
@@ -115,9 +117,7 @@ def test_tritonclient_may_compress(client: Any, compression: str) -> None:
 def test_the_v1_api_gives_the_same_labels(serving: Serving) -> None:
     """Row format, five images."""
     pixels, _ = held_out("digits")
-    status, answer = serving.post(
-        "/v1/models/digits:predict", {"instances": pixels[:5].tolist()}
-    )
+    status, answer = serving.post("/v1/models/digits:predict", {"instances": pixels[:5].tolist()})
 
     assert status == 200
     assert [row["label"] for row in answer["predictions"]] == digits(pixels[:5])
@@ -139,7 +139,9 @@ def test_the_examples_of_the_readme_are_answered(serving: Serving, path: str, ex
 
     assert status == 200
     label = (
-        answer["outputs"][0]["data"][0] if "outputs" in answer else answer["predictions"][0]["label"]
+        answer["outputs"][0]["data"][0]
+        if "outputs" in answer
+        else answer["predictions"][0]["label"]
     )
     assert label == expected
 

@@ -53,9 +53,7 @@ async def kill_at_random(serving: Serving, load: Load, *, seconds: float) -> int
     while monotonic() < until:
         # Two deaths within the milliseconds of one retry would make an innocent request a suspect.
         await ready(serving)
-        before = load.outcome.answered
-        while load.outcome.answered < before + rng.randrange(50, 1000):
-            await asyncio.sleep(0)
+        await load.reaches(load.outcome.answered + rng.randrange(50, 1000))
         victim = rng.choice(sorted(workers(serving).values()))
         os.kill(victim, signal.SIGKILL)
         killed += 1

@@ -21,8 +21,7 @@ async def end_under_load(serving: Serving, number: signal.Signals) -> Load:
     load = Load(serving.http, digits(rows))
     async with asyncio.TaskGroup() as group:
         group.create_task(load.run())
-        while load.outcome.answered < 1000:
-            await asyncio.sleep(0)
+        await load.reaches(1000)
         serving.stop(number)
     return load
 

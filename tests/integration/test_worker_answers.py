@@ -17,7 +17,7 @@ from gateway.wire.frames import Kind, PongHead, read_head
 from gateway.wire.tensor import NUMPY, Tensor
 from tests.support import models
 from tests.support.tree import ROOT
-from tests.support.worker import PATIENCE, Client, Worker, command
+from tests.support.worker_process import PATIENCE, Client, Worker, command
 
 EXAMPLES = {
     "BOOL": b"\0\1\1\0",

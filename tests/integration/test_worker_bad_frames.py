@@ -20,7 +20,7 @@ from gateway.wire.frames import (
 from gateway.wire.model import ModelInfo
 from gateway.wire.tensor import Tensor
 from tests.support import models
-from tests.support.worker import Worker
+from tests.support.worker_process import Worker
 
 X = Tensor.of("x", np.ones((1, 2), np.float32))
 MODEL = ModelInfo("m", "1", "", "", (), (), batched=False)

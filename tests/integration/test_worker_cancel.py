@@ -9,7 +9,7 @@ import pytest
 
 from gateway.wire.frames import Kind
 from tests.support import models
-from tests.support.worker import FOREVER, Worker
+from tests.support.worker_process import FOREVER, Worker
 
 
 @pytest.fixture

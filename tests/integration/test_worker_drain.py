@@ -14,7 +14,7 @@ import pytest
 from gateway.wire.frames import Kind
 from tests.support import models
 from tests.support.events import wait_gone
-from tests.support.worker import FOREVER, PATIENCE, Worker, command
+from tests.support.worker_process import FOREVER, PATIENCE, Worker, command
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.wire.tensor import Tensor
 from tests.support import models
-from tests.support.worker import PATIENCE, Client, Worker, command
+from tests.support.worker_process import PATIENCE, Client, Worker, command
 
 
 def fails(model: Path, *options: str, listen: str) -> str:

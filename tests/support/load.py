@@ -63,6 +63,7 @@ class Load:
         self._clients = clients
         self.stopped = asyncio.Event()
         self.outcome = Outcome()
+        self._answer = asyncio.Event()
 
     async def run(self) -> Outcome:
         """Send until `stopped` is set; gives what happened."""
@@ -70,6 +71,12 @@ class Load:
             for client in range(self._clients):
                 group.create_task(self._client(client))
         return self.outcome
+
+    async def reaches(self, answered: int) -> None:
+        """Wait until *answered* requests have got an answer; for one task at a time."""
+        while self.outcome.answered < answered:
+            self._answer.clear()
+            await self._answer.wait()
 
     async def _client(self, number: int) -> None:
         at = number * 7
@@ -99,6 +106,7 @@ class Load:
         length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
         body = await reader.readexactly(length)
         self.outcome.statuses[status] += 1
+        self._answer.set()
         if status == 200:
             (label,) = json.loads(body)["outputs"][0]["data"]
             self.outcome.wrong += label != self._expected[at]

@@ -62,7 +62,8 @@ def main(path: str) -> None:
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(path)
     listening.listen()
-    print("listening", flush=True)
+    sys.stdout.write("listening\n")
+    sys.stdout.flush()
     while True:
         connection, _ = listening.accept()
         connection.sendall(frame(Kind.HELLO, 0, Hello(str(os.getpid()), os.getpid(), MODEL)))

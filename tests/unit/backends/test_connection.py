@@ -52,7 +52,7 @@ class Loop:
     def __init__(self) -> None:
         self.writer: Callable[[], None] | None = None
 
-    def call_soon_threadsafe(self, call: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
+    def call_soon_threadsafe(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call it."""
         call(*arguments)
 

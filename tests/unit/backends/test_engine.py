@@ -78,7 +78,7 @@ class Model:
         self,
         feed: dict[str, Any],
         outputs: tuple[TensorSpec, ...],
-        options: Any = None,  # noqa: ANN401
+        options: Any = None,
     ) -> tuple[Tensor, ...]:
         """Give the input back."""
         self.runs.append(options)
