@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from aiohttp import HttpVersion10, http_parser, web
+from aiohttp import HttpVersion10, HttpVersion11, http_parser, web
 from aiohttp.http_exceptions import LineTooLong
 from multidict import CIMultiDict
 
@@ -146,6 +146,9 @@ class _Front:
         if request.version < HttpVersion10:
             # It has no headers to say how long a body or an answer is.
             return _goodbye(InvalidRequest("malformed HTTP request: no HTTP version"), new_id())
+        if request.version > HttpVersion11:
+            # The parser takes the text of a version that has no text.
+            return _goodbye(InvalidRequest("malformed HTTP request: not HTTP/1.1"), new_id())
         target = _origin_form(request.raw_path)
         route = inference(target)
         if route is not None:

@@ -98,10 +98,9 @@ class Heads:
         return head
 
     def _parse(self, raw: bytes) -> Head | None:
-        parsed = _read(raw)
-        if parsed is None:
+        collector = _read(raw)
+        if collector is None:
             return None
-        collector, keep_alive = parsed
         headers = _plain(collector.headers)
         # llhttp lets a start line have more spaces than it should.
         if headers is None or not raw.startswith(b"POST %b HTTP/1.1\r\n" % collector.url):
@@ -110,18 +109,19 @@ class Heads:
         # Only ASCII digits, and so few that no number can be too long to convert.
         if not (length.isascii() and length.isdigit() and len(length) <= 12):
             return None
-        connection = headers.get("connection", "close").lower()
+        # Not what llhttp says of it: behind a body of no bytes it has forgotten the header.
+        connection = headers.get("connection", "keep-alive").lower()
         if int(length) > self._max_body or connection not in {"close", "keep-alive"}:
             return None
         route = match("POST", collector.url)
         if route is None:
             return None
         target = collector.url.decode("latin-1")
-        return Head(route, target, headers, int(length), keep_alive=keep_alive)
+        return Head(route, target, headers, int(length), keep_alive=connection != "close")
 
 
-def _read(raw: bytes) -> tuple[_Collector, bool] | None:
-    """What llhttp says of *raw*, and whether the connection is kept; None unless it is one head.
+def _read(raw: bytes) -> _Collector | None:
+    """What llhttp says of *raw*; None unless it is one head.
 
     It must see the head's end where the lane sees it, and no line may end otherwise.
     """
@@ -138,7 +138,7 @@ def _read(raw: bytes) -> tuple[_Collector, bool] | None:
         return None
     if not collector.complete() or parser.should_upgrade():
         return None
-    return collector, parser.should_keep_alive()
+    return collector
 
 
 def _plain(fields: list[tuple[bytes, bytes]]) -> dict[str, str] | None:
@@ -155,5 +155,6 @@ def _plain(fields: list[tuple[bytes, bytes]]) -> dict[str, str] | None:
         # meaning. Both are rare and get the careful path.
         if key in _NOT_PLAIN or key in headers or "_" in key:
             return None
-        headers[key] = value.decode("latin-1")
+        # llhttp leaves the blanks behind a value, which are no part of it (RFC 9110, 5.5).
+        headers[key] = value.decode("latin-1").rstrip(" \t")
     return headers if "host" in headers else None

@@ -198,7 +198,7 @@ def explain(error: Exception, where: str, body: Buffer = b"") -> str:
         return f"{where or 'body'}: nested more than {MAX_DEPTH} deep"
     text, _, path = str(error).partition(" - at `$")
     path = path.rstrip("`").replace("[...]", " (a value)")
-    place = f"{where}{path}" if where else path.removeprefix(".")
+    place = f"{where}{path}".rstrip() if where else path.removeprefix(".")
     if not isinstance(error, msgspec.ValidationError):
         return _malformed(text, place, body)
     text = text[0].lower() + text[1:].replace("`", "")

@@ -51,6 +51,8 @@ def obey(parameters: Parameters, request: InferRequest, arrived: float) -> None:
             raise InvalidRequest(f"parameter '{key}' must be true or false")
         if key == "sequence_id" and not isinstance(value, str) and not is_count(value):
             raise InvalidRequest("parameter 'sequence_id' must be a string or an integer from 0")
+        if type(value) is int and not -(2**63) <= value < 2**64:
+            raise InvalidRequest(f"parameter '{key[:64]}': the integer takes more than 64 bits")
     if timeout := parameters.get("timeout"):
         request.deadline = min(request.deadline, arrived + min(int(timeout), 2**53) * 1e-6)
     request.priority = int(parameters.get("priority", 0))

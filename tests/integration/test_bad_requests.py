@@ -117,3 +117,33 @@ async def test_refusals_before_the_service_are_told() -> None:
     ):
         await client.ask("POST", INFER, bytes(11))
     assert told == [("m", 413)]
+
+
+async def test_a_version_of_http_that_is_not_text_is_refused(way: str) -> None:
+    """An answer in words of HTTP/2.0 would be no answer to anybody."""
+    raw = request("POST", INFER, body()).replace(b"HTTP/1.1", b"HTTP/2.0", 1)
+    async with data_port(way=way) as port, connect(port) as client:
+        await client.send(raw)
+        answer = await client.receive()
+        assert await client.closed()
+
+    assert answer.status == 400
+    assert "not HTTP/1.1" in answer.json()["error"]
+
+
+async def test_blanks_behind_a_header_value_do_not_matter(way: str) -> None:
+    """They are no part of it, by either way in."""
+    sent = body()
+    headers = {"Inference-Header-Content-Length": f"{len(sent)} \t"}
+    async with data_port(way=way) as port, connect(port) as client:
+        answer = await client.ask("POST", INFER, sent, headers)
+
+    assert answer.status == 200
+
+
+async def test_a_request_without_a_body_may_end_the_connection(way: str) -> None:
+    """The refusal says so, and the end comes."""
+    async with data_port(way=way) as port, connect(port) as client:
+        answer = await client.ask("POST", INFER, b"", {"Connection": "close"})
+        assert (answer.status, answer.header("Connection")) == (400, "close")
+        assert await client.closed()

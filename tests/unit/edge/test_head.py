@@ -51,7 +51,7 @@ def test_a_plain_head_is_taken() -> None:
     assert taken.request_id == "abc"
     assert taken.keep_alive
     assert taken.rules is NO_RULES
-    assert taken.headers["inference-header-content-length"].strip() == "3"
+    assert taken.headers["inference-header-content-length"] == "3"
     assert taken.headers["x-latin"] == "\xe9"
 
 
@@ -63,6 +63,14 @@ def test_connection_says_whether_another_request_may_come(connection: bytes, *, 
     taken = read(head(b"Content-Length: 5", b"Connection: " + connection))
     assert taken is not None
     assert taken.keep_alive is keep
+
+
+@pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
+def test_connection_is_obeyed_without_a_body_too(connection: bytes) -> None:
+    """The parser has seen the end of such a request, and forgotten what its head said."""
+    taken = read(head(b"Connection: " + connection, b"Content-Length: 0"))
+    assert taken is not None
+    assert taken.keep_alive is (connection == b"keep-alive")
 
 
 @pytest.mark.parametrize("target", [b"/v2/models/m/versions/1/infer", b"/v1/models/m:predict"])

@@ -129,3 +129,16 @@ def test_a_parameter_that_makes_no_sense_is_refused(parameters: object, says: st
     """Parameters are flat, and those with a meaning have a type."""
     with pytest.raises(InvalidRequest, match=says):
         decode(body(parameters=parameters))
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**30])
+def test_an_integer_beyond_64_bits_is_refused(number: int) -> None:
+    """Neither the cache's key nor any worker could hold it."""
+    with pytest.raises(InvalidRequest, match="parameter 'a': the integer takes more than 64 bits"):
+        decode(body(parameters={"a": number}))
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63)])
+def test_any_integer_of_64_bits_is_taken(number: int) -> None:
+    """With or without a sign."""
+    assert decode(body(parameters={"a": number})).parameters == {"a": number}

@@ -106,7 +106,7 @@ def test_a_half_out_of_range_is_refused(datatype: str, value: float) -> None:
         (ONE, {"signature_name": "other", "instances": []}, "'serving_default' is the only one"),
         (ONE, {"instances": [[1, 2], [3]]}, "a list at depth 2 of data has 1 elements"),
         (ONE, {"instances": [1, 2]}, r"input 'x' \[0\]: expected array, got int"),
-        (ONE, {"instances": 1}, "input 'x' : expected array, got int"),
+        (ONE, {"instances": 1}, "input 'x': expected array, got int"),
         (ONE, {"instances": [[1, "a"]]}, r"\[0\]\[1\]: expected float, got str"),
         (ONE, {"instances": [[1, 2, 3]]}, r"shape \[1, 3\] does not fit \[-1, 2\]"),
         (ONE, {"instances": [[1, 1e39]]}, "element 1 of data is out of range"),
