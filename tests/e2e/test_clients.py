@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,27 +124,22 @@ def test_the_v1_api_gives_the_same_labels(serving: Serving) -> None:
     assert [row["label"] for row in answer["predictions"]] == digits(pixels[:5])
 
 
-@pytest.mark.parametrize(
-    ("path", "example"),
-    [
-        ("/v2/models/digits/infer", "example.json"),
-        ("/v1/models/digits:predict", "example-v1.json"),
-    ],
-)
-def test_the_examples_of_the_readme_are_answered(serving: Serving, path: str, example: str) -> None:
-    """The files beside the model are the first held-out row."""
-    text = (ROOT / "models" / "digits" / example).read_text()
-    status, answer = serving.post(path, json.loads(text))
-    pixels, _ = held_out("digits")
-    (expected,) = digits(pixels[:1])
-
-    assert status == 200
-    label = (
-        answer["outputs"][0]["data"][0]
-        if "outputs" in answer
-        else answer["predictions"][0]["label"]
+def test_the_readme_prints_what_is_answered(serving: Serving) -> None:
+    """Every curl line is answered as printed, up to the ellipsis."""
+    shown = re.findall(
+        r"```sh\ncurl -s http://127\.0\.0\.1:8000(\S+)(?: -d @(\S+))?\n```\n\n"
+        r"```json\n(.+?)…?\n```",
+        (ROOT / "README.md").read_text(),
     )
-    assert label == expected
+    for path, file, expected in shown:
+        if file:
+            status, value = serving.post(path, json.loads((ROOT / file).read_text()))
+            answer = json.dumps(value, separators=(",", ":"))
+        else:
+            status, answer = serving.get(path)
+        assert (status, answer[: len(expected)]) == (200, expected)
+
+    assert (ROOT / "README.md").read_text().count("\ncurl ") == len(shown) > 0
 
 
 def test_json_and_binary_meet_in_the_cache(serving: Serving, client: Any) -> None:
