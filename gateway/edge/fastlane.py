@@ -268,7 +268,8 @@ class FastLane(asyncio.Protocol):
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 raise error
             return
-        keep = head.keep_alive and not self._lane.draining and not (self._eof and not self._buffer)
+        lane = self._lane
+        keep = head.keep_alive and not lane.draining and not (self._eof and not self._buffer)
         transport.write(render(exchange, answer, keep_alive=keep))
         if not keep:
             transport.close()

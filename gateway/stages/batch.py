@@ -27,7 +27,7 @@ from gateway.errors import (
 )
 from gateway.stages.cost import Cost
 from gateway.stages.lines import Entry, Lines, enqueued
-from gateway.stages.merge import compatibility, merge, split
+from gateway.stages.merge import compatibility, finished, merge, split
 from gateway.wire.message import NEVER, InferRequest, InferResponse
 
 if TYPE_CHECKING:
@@ -190,6 +190,11 @@ class Batch:
         self._launch(flight, request)
 
     def _launch(self, flight: Flight, request: InferRequest) -> None:
+        try:
+            request = finished(request)
+        except GatewayError as error:
+            self._land(flight, request, None, error)
+            return
         flight.drive = driven = Drive(partial(self._land, flight, request))
         driven.start(self._inner(request))
 
@@ -226,7 +231,7 @@ class Batch:
         self, entries: list[Entry], request: InferRequest, error: BaseException | None
     ) -> None:
         if isinstance(error, NoReadyEndpoint | Draining):
-            self._requeue(entries, error)
+            self._requeue(entries, request, error)
         elif request.members > 1 and _may_blame_one(error):
             # One member may be at fault; alone each gets its own verdict, once.
             for entry in entries:
@@ -253,8 +258,11 @@ class Batch:
         request = entry.request
         self._launch(flight, request)
 
-    def _requeue(self, entries: list[Entry], error: GatewayError) -> None:
+    def _requeue(self, entries: list[Entry], request: InferRequest, error: GatewayError) -> None:
         """No endpoint now: wait at the head of the queue until one comes or time is over."""
+        if request.members == 1:
+            # What was sent may be a finished copy of what was queued.
+            entries[0].request.kills = request.kills
         for entry in reversed(entries):
             if not entry.waits:
                 continue

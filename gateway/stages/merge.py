@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from copy import copy
 from itertools import pairwise
 from math import prod
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.errors import BadAnswer, InvalidRequest
@@ -20,7 +22,8 @@ Class: TypeAlias = tuple[Any, ...]
 def compatibility(request: InferRequest) -> Class | None:
     """What requests must have in common to share a batch; None for one that must go alone.
 
-    Datatype and trailing shape of every input, the requested outputs, and the parameters. Inputs
+    Datatype and trailing shape of every input, what is still to be done to them, the requested
+    outputs, and the parameters. Inputs
     without a row dimension, or that disagree on their number of rows, cannot be merged.
     """
     parameters = request.parameters
@@ -38,10 +41,10 @@ def compatibility(request: InferRequest) -> Class | None:
             return None
         shape = tuple(sorted((t.name, t.datatype, t.shape[1:]) for t in inputs))
     if not request.outputs and not parameters:
-        return (shape,)
+        return (shape, request.finish)
     outputs = tuple(sorted({output.name for output in request.outputs}))
     rest = tuple(sorted((k, type(v).__name__, v) for k, v in (parameters or {}).items()))
-    return (shape, outputs, rest)
+    return (shape, request.finish, outputs, rest)
 
 
 def merge(requests: Sequence[InferRequest]) -> InferRequest:
@@ -63,7 +66,21 @@ def merge(requests: Sequence[InferRequest]) -> InferRequest:
         deadline=max([r.deadline for r in requests]),
     )
     merged.members = len(requests)
+    merged.finish = first.finish
     return merged
+
+
+def finished(request: InferRequest) -> InferRequest:
+    """*request* with the model's own inputs; raises InvalidRequest for what cannot become that."""
+    finish = request.finish
+    if finish is None:
+        return request
+    started = perf_counter()
+    done = copy(request)
+    done.inputs = finish(request.inputs)
+    done.finish = None
+    request.trace.preprocess += perf_counter() - started
+    return done
 
 
 def _concatenate(tensors: list[Tensor]) -> Tensor:

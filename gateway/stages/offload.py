@@ -73,6 +73,7 @@ class Bound:
         self._info = info
         self._seen: ModelInfo | None = None
         self._kernel: Kernel
+        self.batched = False
 
     def __repr__(self) -> str:
         return "<Bound>" if self._seen else "<Bound to nothing yet>"
@@ -85,6 +86,7 @@ class Bound:
         if info is not self._seen:
             self._kernel = self._bind(info)
             self._seen = info
+            self.batched = info.batched
         return self._kernel
 
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload
 from gateway.steps import bind_inputs
@@ -13,14 +14,21 @@ from gateway.wire.message import InferRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.steps import InputStep
-    from gateway.wire.message import InferResponse, Service
+    from gateway.steps import InputStep, Kernel
+    from gateway.wire.message import Finish, InferResponse, Service
     from gateway.wire.model import ModelInfo
+
+
+# Up to so many bytes the work around a kernel costs more than the kernel: it is left to be done for
+# a whole batch at once, which gives the same rows and stays within what may run on the loop.
+DEFERRED_BYTES: Final = 16 << 10
 
 
 class Preprocess:
     """Runs *steps* on the inputs of each request; above *inline_bytes* of them in a thread.
 
+    A small input (*deferred_bytes*) of a batched model goes on as it is, with the steps as its `finish`: equal inputs
+    become equal ones, so what `Batch` merges before them it could merge behind them.
     *info* gives the model as workers describe it now. *clock* gives seconds.
     """
 
@@ -32,6 +40,7 @@ class Preprocess:
         info: Callable[[], ModelInfo | None],
         offload: Offload | None = None,
         inline_bytes: int = INLINE_BYTES,
+        deferred_bytes: int = DEFERRED_BYTES,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._inner = inner
@@ -39,7 +48,10 @@ class Preprocess:
         self._offload = offload if offload is not None else Offload(threads=1)
         self._inline = Inline().run
         self._inline_bytes = inline_bytes
+        self._deferred_bytes = deferred_bytes
         self._clock = clock
+        self._kernel: Kernel | None = None
+        self._finish: Finish | None = None
         self._bound = Bound(lambda model: bind_inputs(model, self._steps), info)
 
     def __repr__(self) -> str:
@@ -49,8 +61,13 @@ class Preprocess:
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Answer *request*; raises InvalidRequest for inputs that a step cannot take, Shed."""
         kernel = self._bound.kernel()
-        started = self._clock()
         given = request.inputs
+        if self._bound.batched and len(given) == 1 and given[0].nbytes <= self._deferred_bytes:
+            if kernel is not self._kernel:
+                self._kernel, self._finish = kernel, partial(self._inline, kernel)
+            request.finish = self._finish
+            return await self._inner(request)
+        started = self._clock()
         if sum([tensor.nbytes for tensor in given]) <= self._inline_bytes:
             inputs = self._inline(kernel, given)
         else:

@@ -7,14 +7,17 @@ never looked at by the cycle collector, as nothing in them can lead back to them
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.wire.tensor import Tensor
 
 NEVER: Final = float("inf")
+Finish: TypeAlias = "Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]"
 
 
 class RequestedOutput:
@@ -57,6 +60,7 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     def copy_attempt(self, other: Trace) -> None:
         """Take over what *other*, the trace of a merged request, learned behind the queue."""
         self.queue += other.queue
+        self.preprocess += other.preprocess
         self.upstream = other.upstream
         self.infer = other.infer
         self.endpoint = other.endpoint
@@ -95,8 +99,9 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     *key* is the cache's digest of the question once it is known. *members* is the number of
     clients' requests that a batch merged into this one; *attempts* counts how often it has been
     sent, *avoid* names the endpoints that failed it,
-    *kills* counts those that died while they had it. *inputs*, *outputs* and *parameters* are never
-    changed in place.
+    *kills* counts those that died while they had it. *finish*, where it is set, makes the model's
+    inputs of *inputs*, rows apart, and is left to whoever merges, as it costs the same for many
+    rows as for one. *inputs*, *outputs* and *parameters* are never changed in place.
     """
 
     model: str
@@ -114,6 +119,7 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     avoid: tuple[str, ...] = ()
     kills: int = 0
     members: int = 1
+    finish: Finish | None = None
 
     def __repr__(self) -> str:
         return f"<InferRequest {self.model} id={self.id!r} {list(self.inputs)}>"

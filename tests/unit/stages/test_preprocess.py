@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gateway.errors import InvalidRequest, NoReadyEndpoint
+from gateway.stages.merge import compatibility, finished
 from gateway.stages.preprocess import Preprocess
 from gateway.wire.message import InferRequest, RequestedOutput
 from gateway.wire.tensor import Tensor
@@ -39,7 +40,9 @@ def ask(rows: int = 1) -> InferRequest:
 async def test_the_model_gets_what_the_steps_make() -> None:
     """In the order of the list."""
     inner = PromptService()
-    stage = Preprocess(inner, steps=[SCALE, input_step("clip", max=1)], info=model)
+    stage = Preprocess(
+        inner, steps=[SCALE, input_step("clip", max=1)], info=model, deferred_bytes=-1
+    )
 
     await stage(ask())
 
@@ -52,7 +55,7 @@ async def test_the_request_that_came_is_left_as_it_was() -> None:
     asked = ask()
     inputs = asked.inputs
 
-    await Preprocess(inner, steps=[SCALE], info=model)(asked)
+    await Preprocess(inner, steps=[SCALE], info=model, deferred_bytes=-1)(asked)
 
     (sent,) = inner.asked
     assert asked.inputs is inputs
@@ -65,7 +68,8 @@ async def test_the_request_that_came_is_left_as_it_was() -> None:
 async def test_the_time_of_the_steps_is_noted() -> None:
     """In addition to what was noted before."""
     inner = PromptService()
-    stage = Preprocess(inner, steps=[SCALE], info=model, clock=iter([1.0, 1.25]).__next__)
+    clock = iter([1.0, 1.25]).__next__
+    stage = Preprocess(inner, steps=[SCALE], info=model, deferred_bytes=-1, clock=clock)
     asked = ask()
     asked.trace.preprocess = 0.5
 
@@ -78,7 +82,7 @@ async def test_the_time_of_the_steps_is_noted() -> None:
 async def test_large_tensors_are_processed_in_a_thread(rows: int, *, offloaded: bool) -> None:
     """The loop has other requests; the result is the same."""
     inner = PromptService()
-    stage = Preprocess(inner, steps=[SCALE], info=model, inline_bytes=4 * 24)
+    stage = Preprocess(inner, steps=[SCALE], info=model, inline_bytes=4 * 24, deferred_bytes=-1)
     submitted: list[object] = []
     run = stage._offload.run
 
@@ -98,7 +102,7 @@ async def test_a_model_that_changed_is_served_as_it_is_now() -> None:
     """Steps follow the worker."""
     inner = PromptService()
     infos: list[ModelInfo] = [model(), takes("FP64", -1, 6)]
-    stage = Preprocess(inner, steps=[SCALE], info=lambda: infos[0])
+    stage = Preprocess(inner, steps=[SCALE], info=lambda: infos[0], deferred_bytes=-1)
     await stage(ask())
     infos.pop(0)
 
@@ -113,3 +117,29 @@ async def test_an_unknown_model_is_not_ready() -> None:
     with pytest.raises(NoReadyEndpoint):
         await stage(ask())
     assert repr(stage) == "<Preprocess [scale] <Bound to nothing yet>>"
+
+
+async def test_a_small_input_is_left_to_the_batch() -> None:
+    """It goes on as it came, with what is to be done to it."""
+    inner = PromptService()
+    known = model()
+    stage = Preprocess(inner, steps=[SCALE], info=lambda: known)
+    await stage(ask())
+    await stage(ask(2))
+
+    first, second = inner.asked
+    assert first.inputs[0].array().tolist() == [[4.0] * 6]
+    assert finished(first).inputs[0].array().tolist() == [[2.0] * 6]
+    # Two requests with the same steps may share a batch.
+    assert first.finish is second.finish
+    assert compatibility(first) == compatibility(second)
+
+
+async def test_what_is_to_be_done_keeps_requests_apart() -> None:
+    """Equal tensors under other steps are other questions to the model."""
+    inner = PromptService()
+    await Preprocess(inner, steps=[SCALE], info=model)(ask())
+    await Preprocess(inner, steps=[input_step("clip", max=1)], info=model)(ask())
+
+    first, second = inner.asked
+    assert compatibility(first) != compatibility(second)
