@@ -123,7 +123,11 @@ class Cache:
             raise OnlyIfCached("the request asks for a cached answer only, and there is none")
         if found is not None or rules.no_cache:
             # Asked for an answer younger than any that is there or under way.
-            response, stored = self._keep(key, await self._inner(request))
+            asked = trace.digest
+            response = await self._inner(request)
+            stored = False
+            if trace.digest == asked:
+                response, stored = self._keep(key, response)
             trace.cache = "fwd=request; stored" if stored else "fwd=request"
             return response
         fill = self._fills.running(key, started)

@@ -57,9 +57,14 @@ class Waiter:
 
 
 class Fill:
-    """The run for *key* since *started*; *stored* says whether its response was kept."""
+    """The run for *key* since *started*; *stored* says whether its response was kept.
+
+    *digest* is that of the model that was asked. An answer of another one, as there may be while
+    workers are replaced, is an answer, but must not be kept under *key*.
+    """
 
     __slots__ = (
+        "_digest",
         "_drive",
         "_elections",
         "_fills",
@@ -70,8 +75,9 @@ class Fill:
         "waiters",
     )
 
-    def __init__(self, fills: Fills, key: bytes, started: float) -> None:
+    def __init__(self, fills: Fills, key: bytes, digest: str, started: float) -> None:
         self._fills = fills
+        self._digest = digest
         self._drive: Drive[InferResponse] | None = Drive(self._done)
         self._elections = 0
         self.key = key
@@ -102,7 +108,8 @@ class Fill:
     def _done(self, response: InferResponse | None, error: BaseException | None) -> None:
         if response is not None:
             try:
-                response, self.stored = self._fills.keep(self.key, response)
+                if self.leader is None or self.leader.request.trace.digest == self._digest:
+                    response, self.stored = self._fills.keep(self.key, response)
             finally:
                 # Whatever became of the copy, there is an answer, and many may wait for it.
                 self._end(response)
@@ -169,7 +176,7 @@ class Fills:
 
     async def lead(self, key: bytes, request: InferRequest) -> tuple[InferResponse, bool]:
         """Run *request* for all who ask the same meanwhile; also whether the answer was stored."""
-        fill = self._running[key] = Fill(self, key, self._clock())
+        fill = self._running[key] = Fill(self, key, request.trace.digest, self._clock())
         waiter = Waiter(request)
         fill.waiters[waiter] = None
         fill.run(waiter)

@@ -158,6 +158,8 @@ class Infer:
             if len(exchange.body) > OFF_LOOP and not _is_sliced(exchange):
                 loop = asyncio.get_running_loop()
                 request = await loop.run_in_executor(self._executor, codec.decode, exchange, info)
+                # What the cache takes the question for may have become another one meanwhile.
+                exchange.trace.digest = (model.info or info).digest
             else:
                 request = codec.decode(exchange, info)
         else:

@@ -27,8 +27,8 @@ DEFERRED_BYTES: Final = 16 << 10
 class Preprocess:
     """Runs *steps* on the inputs of each request; above *inline_bytes* of them in a thread.
 
-    A small input (*deferred_bytes*) of a batched model goes on as it is, with the steps as its `finish`: equal inputs
-    become equal ones, so what `Batch` merges before them it could merge behind them.
+    A small input (*deferred_bytes*) of a batched model goes on as it is, with the steps as its
+    `finish`: equal inputs become equal ones, so what may be merged behind them may be before.
     *info* gives the model as workers describe it now. *clock* gives seconds.
     """
 

@@ -153,7 +153,11 @@ class Endpoint:
             request.trace.upstream += seconds
             self._watcher.attempted(self, result, seconds)
             self._watcher.changed(self)
-        request.trace.endpoint = self.name
+        trace = request.trace
+        trace.endpoint = self.name
+        if self.info is not None:
+            # While a model is replaced, endpoints of one pool may have different files.
+            trace.digest = self.info.digest
         return response
 
     async def _within(self, answer: asyncio.Future[InferResponse], seconds: float) -> InferResponse:

@@ -64,6 +64,7 @@ class Trace(msgspec.Struct, eq=False, gc=False):
         self.upstream = other.upstream
         self.infer = other.infer
         self.endpoint = other.endpoint
+        self.digest = other.digest or self.digest
         self.attempts += other.attempts
         self.batch_rows = other.batch_rows
 

@@ -22,6 +22,7 @@ class Doubling:
         self.runs = 0
 
     def __call__(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """One run over all rows."""
         self.runs += 1
         (tensor,) = tensors
         array = tensor.array()
