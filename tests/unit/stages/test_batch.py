@@ -337,6 +337,7 @@ async def test_members_learn_what_happened_to_their_batch() -> None:
     await asyncio.gather(*tasks)
     for each in asked:
         assert each.trace.endpoint == "e0"
+        assert each.trace.digest == MODEL.digest
         assert each.trace.infer == 0.004
         assert each.trace.batch_rows == 2
         assert each.trace.attempts == 1

@@ -96,6 +96,31 @@ def test_a_new_model_file_answers_for_itself() -> None:
     assert len(inner.asked) == 2
 
 
+@pytest.mark.parametrize("header", ["", "no-cache", "max-age=0"])
+def test_an_answer_of_another_model_file_is_not_stored(header: str) -> None:
+    """While workers are replaced, one with the old file may answer a question to the new one."""
+    inner = PromptService()
+    kit = Kit(inner)
+    now(kit.cache, request(1))
+    kit.digest = b"e"
+
+    def by_old(asked: InferRequest) -> InferResponse:
+        asked.trace.digest = "old"
+        return echo(asked)
+
+    inner.respond = by_old
+    stale = ruled(header, 1) if header else request(1)
+    stale.trace.digest = "new"
+    assert values(now(kit.cache, stale)) == [1]
+    assert "stored" not in stale.trace.cache
+
+    inner.respond = echo
+    fresh = request(1)
+    fresh.trace.digest = "new"
+    now(kit.cache, fresh)
+    assert fresh.trace.cache == "fwd=uri-miss; stored"
+
+
 def test_one_output_then_all_are_both_complete() -> None:
     """An answer to less is no answer to more."""
 

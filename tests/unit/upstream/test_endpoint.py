@@ -120,11 +120,12 @@ async def test_notes_in_the_trace_who_answered_and_how_long_it_took() -> None:
             sent.respond()
             assert values(await task) == [1]
             assert asked.trace.endpoint == "e"
+            assert asked.trace.digest == MODEL.digest
         else:
             sent.fail(error)
             with pytest.raises(UpstreamError):
                 await task
-            assert asked.trace.endpoint == ""
+            assert asked.trace.endpoint == asked.trace.digest == ""
     assert asked.trace.upstream > 0
 
 
