@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Executor
 
-    from gateway.exchange import Answer, Exchange
+    from gateway.exchange import Answer, Codec, Exchange
     from gateway.wire.message import Service
     from gateway.wire.model import ModelInfo
 
@@ -67,7 +67,7 @@ class Questions:
     def __init__(self, memory: Memory, *, secret: bytes) -> None:
         self._memory = memory
         self._secret = secret
-        self._begun: dict[str, tuple[ModelInfo, blake2b]] = {}
+        self._begun: dict[str, tuple[ModelInfo, Codec, blake2b]] = {}
 
     def __repr__(self) -> str:
         return f"<Questions {self._memory!r}>"
@@ -76,19 +76,19 @@ class Questions:
         """The digest of what decides how *exchange* is decoded."""
         target = exchange.target
         known = self._begun.get(target)
-        if known is None or known[0] is not info:
+        if known is None or known[0] is not info or known[1] is not exchange.codec:
             known = self._begin(exchange, info)
-        digest = known[1].copy()
+        digest = known[2].copy()
         length = exchange.headers.get("inference-header-content-length")
         # A length is digits, so that no two pairs of length and body read the same.
         digest.update(b"\0" if length is None else length.encode() + b"\0")
         digest.update(exchange.body)
         return digest.digest()
 
-    def _begin(self, exchange: Exchange, info: ModelInfo) -> tuple[ModelInfo, blake2b]:
+    def _begin(self, exchange: Exchange, info: ModelInfo) -> tuple[ModelInfo, Codec, blake2b]:
         """The state of the hash behind what is the same for all bodies sent to one target."""
         told = f"{exchange.codec.protocol}\0{exchange.target}\0{info.digest}\0{info.version}\0"
-        begun = (info, blake2b(told.encode(), key=self._secret, digest_size=16))
+        begun = (info, exchange.codec, blake2b(told.encode(), key=self._secret, digest_size=16))
         if len(self._begun) >= _TARGETS:
             self._begun.clear()
         self._begun[exchange.target] = begun
