@@ -118,6 +118,7 @@ class GatewayProcess:
             self._gateway.models,
             metrics=self._board.scrape,
             max_body=limits.body,
+            header_timeout=limits.header_timeout,
             body_timeout=limits.body_timeout,
             idle_timeout=limits.idle_timeout,
             draining=lambda: self._gateway.draining,

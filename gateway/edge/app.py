@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion10, HttpVersion11, http_parser, web
@@ -49,6 +49,7 @@ def make_server(
     *,
     metrics: Callable[[], Awaitable[bytes]],
     max_body: int = 64 << 20,
+    header_timeout: float = 10.0,
     body_timeout: float = 30.0,
     idle_timeout: float = 60.0,
     compress_above: int | None = None,
@@ -57,7 +58,8 @@ def make_server(
 ) -> DataServer:
     """The server; call it for the protocol of a connection, new or handed over.
 
-    *max_body* in bytes bounds a body as sent and as decompressed. *compress_above*: answers of
+    *max_body* in bytes bounds a body as sent and as decompressed. *header_timeout* seconds after it
+    was made or handed over, a connection has sent a head, or is closed. *compress_above*: answers of
     more bytes are compressed for clients that accept it; None compresses none, since on a fast
     network it costs more time than it saves. *refused* hears of inference calls that were answered
     without reaching *service*. Raises RuntimeError where aiohttp runs on its parser in Python,
@@ -75,7 +77,7 @@ def make_server(
         draining=draining,
         refused=refused,
     )
-    return DataServer(
+    server = DataServer(
         front.handle,
         handler_cancellation=True,
         access_log=None,
@@ -87,18 +89,47 @@ def make_server(
         max_headers=_MAX_FIELDS,
         read_bufsize=_READ_SIZE,
     )
+    server.header_timeout = header_timeout
+    return server
 
 
 class DataServer(web.Server):
     """aiohttp's server, whose connections answer errors in the protocols' own form."""
 
+    header_timeout = 10.0
+
     def __call__(self) -> web.RequestHandler:
         """The protocol of one connection."""
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return _Connection(self, self.header_timeout, loop=self._loop, **self._kwargs)
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_head_due", "_header_timeout")
+
+    def __init__(
+        self,
+        server: DataServer,
+        header_timeout: float,
+        **options: Any,  # noqa: ANN401 - aiohttp's own, passed on
+    ) -> None:
+        super().__init__(server, **options)
+        self._header_timeout = header_timeout
+        self._head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Aiohttp itself would give the first head as long as a pause between two requests."""
+        super().connection_made(transport)
+        self._head_due = self._loop.call_later(self._header_timeout, self._end_without_head)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone."""
+        super().connection_lost(exc)
+        if self._head_due is not None:
+            self._head_due.cancel()
+
+    def _end_without_head(self) -> None:
+        if not self._request_count:
+            self.force_close()
 
     def handle_error(
         self,

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 
 import pytest
 
+from gateway.exchange import Exchange
 from tests.support.dataport import WAYS, data_port
+from tests.support.edge import Service
 from tests.support.http import connect, request
 from tests.support.v2 import body
 
@@ -147,3 +150,22 @@ async def test_a_request_without_a_body_may_end_the_connection(way: str) -> None
         answer = await client.ask("POST", INFER, b"", {"Connection": "close"})
         assert (answer.status, answer.header("Connection")) == (400, "close")
         assert await client.closed()
+
+
+async def test_a_slow_head_is_given_up(way: str) -> None:
+    """Also one that the fast lane has handed over, as it does at the first strange letter."""
+    async with data_port(way=way, header_timeout=0.01) as port, connect(port) as client:
+        await client.send(b"GET /v2/hea")
+        assert await client.closed()
+
+
+async def test_a_head_in_time_is_answered_later(way: str) -> None:
+    """What is timed is the head, not its answer."""
+
+    async def dawdle(exchange: Exchange) -> None:  # noqa: ARG001 - as `Service` calls it
+        await asyncio.sleep(0.05)
+
+    service = Service(before=dawdle)
+    headers = {"TE": "trailers"}
+    async with data_port(service, way=way, header_timeout=0.01) as port, connect(port) as client:
+        assert (await client.ask("POST", INFER, body(), headers)).status == 200
