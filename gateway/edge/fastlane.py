@@ -109,7 +109,7 @@ class Lane:
 class FastLane(asyncio.Protocol):
     """One connection; requests are answered one after the other, in order."""
 
-    __slots__ = ("_asked", "_body", "_buffer", "_client", "_drive", "_eof", "_exchange", "_head",
+    __slots__ = ("_asked", "_body", "_buffer", "_client", "_drive", "_exchange", "_head",
                  "_lane", "_paused", "_service", "_starting", "_transport", "awaits", "busy",
                  "since")  # fmt: skip
 
@@ -126,7 +126,6 @@ class FastLane(asyncio.Protocol):
         self._starting = False
         self._client = ""
         self._paused = False
-        self._eof = False
         self.busy = False
         self.awaits = "head"
         self.since = perf_counter()
@@ -192,7 +191,7 @@ class FastLane(asyncio.Protocol):
                 data = data[end:]
                 self._head = head
             if len(data) < head.length:
-                if head.length > _LARGE and not self._eof:
+                if head.length > _LARGE:
                     self._read_large(head, data)
                 else:
                     self._await_more(data, "body")
@@ -208,9 +207,6 @@ class FastLane(asyncio.Protocol):
             self.awaits = "idle"
 
     def _await_more(self, data: bytes, what: str) -> None:
-        if self._eof:
-            self._transport.close()  # there is no more
-            return
         self._buffer = data
         if self.awaits != what:
             self.awaits, self.since = what, perf_counter()
@@ -237,8 +233,6 @@ class FastLane(asyncio.Protocol):
         transport.set_protocol(other)
         other.connection_made(transport)
         other.data_received(data)
-        if self._eof:
-            other.eof_received()
 
     def _begin(self, head: Head, body: Buffer) -> None:
         self.busy = True
@@ -268,8 +262,7 @@ class FastLane(asyncio.Protocol):
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 raise error
             return
-        lane = self._lane
-        keep = head.keep_alive and not lane.draining and not (self._eof and not self._buffer)
+        keep = head.keep_alive and not self._lane.draining
         transport.write(render(exchange, answer, keep_alive=keep))
         if not keep:
             transport.close()
@@ -296,9 +289,14 @@ class FastLane(asyncio.Protocol):
             self._resume()
 
     def eof_received(self) -> bool:
-        """The client sends no more; it may still read the answer to what it sent."""
-        self._eof = True
-        return self.busy or (self._paused and bool(self._buffer))
+        """The client is gone.
+
+        It may only have said that it sends no more, but nobody can tell that from its end, and a
+        worker that computes for nobody is the worse mistake of the two.
+        """
+        if self.busy:
+            self._drive.cancel()
+        return False
 
     def give_up(self) -> None:
         """Close the connection without a word: nothing is in progress on it."""

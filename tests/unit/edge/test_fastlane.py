@@ -163,13 +163,3 @@ async def test_hands_over_as_soon_as_it_is_sure() -> None:
     assert scene.others == []
     scene.feed(b" http://a/")
     assert scene.others[0].data == b"POST http://a/"
-
-
-async def test_an_end_of_the_stream_is_handed_over_too() -> None:
-    """A client that has sent its all may still read its answer."""
-    scene = Scene()
-    scene.desk.holds = True
-    scene.feed(post(b"mine") + NOT_PLAIN)
-    assert scene.connection.eof_received()
-    await finish(scene)
-    assert scene.others[0].eof

@@ -46,30 +46,14 @@ async def test_an_answer_in_spite_of_the_cancel_is_not_written() -> None:
     assert scene.wire.written == b""
 
 
-@BOTH_WAYS
-async def test_an_end_of_the_stream_still_gets_all_answers(*, holds: bool) -> None:
-    """Half-closed is not gone: what was asked is answered, then the connection is closed."""
+async def test_an_end_of_the_stream_counts_as_leaving() -> None:
+    """What was asked is given up at once, and what was sent ahead is not begun."""
     scene = Scene()
     scene.desk.holds = True
-    scene.feed(post(b"x") + post(b"y") + post(b"z"))
-    assert scene.connection.eof_received()
-    scene.desk.holds = holds
-    await finish(scene)
-    assert scene.answers == [b"<x>", b"<y>", b"<z>"]
-    assert scene.wire.closing
-    assert scene.wire.written.count(b"Connection: close") == 1
-
-
-@pytest.mark.parametrize("rest", [post(b"half")[:-2], post(b"x")[:20], post(LARGE)[:70_000]])
-async def test_half_a_request_at_the_end_of_the_stream_ends_it(rest: bytes) -> None:
-    """What is not all there never will be."""
-    scene = Scene()
-    scene.desk.holds = True
-    scene.feed(post(b"x"))
-    scene.feed(rest)
-    assert scene.connection.eof_received()
-    await finish(scene)
-    assert scene.answers == [b"<x>"]
+    scene.feed(post(b"x") + post(b"y"))
+    assert not scene.connection.eof_received()
+    await settle()
+    assert scene.answers == []
     assert scene.wire.closing
     assert len(scene.desk.seen) == 1
 
@@ -122,16 +106,6 @@ async def test_reading_goes_on_only_behind_the_answer() -> None:
     assert len(scene.desk.seen) == 1
     await finish(scene)
     assert scene.answers == [b"<1>", b"<2>"]
-
-
-async def test_an_end_of_the_stream_behind_unread_answers_is_waited_for() -> None:
-    """What was asked before is answered when the client reads."""
-    scene = Scene(limit=0)
-    scene.feed(post(b"1") + post(b"2"))
-    assert scene.connection.eof_received()
-    scene.wire.read_all()
-    assert scene.answers == [b"<1>", b"<2>"]
-    assert scene.wire.closing
 
 
 # Drain and limits.
