@@ -58,8 +58,8 @@ def make_server(
 ) -> DataServer:
     """The server; call it for the protocol of a connection, new or handed over.
 
-    *max_body* in bytes bounds a body as sent and as decompressed. *header_timeout* seconds after it
-    was made or handed over, a connection has sent a head, or is closed. *compress_above*: answers of
+    *max_body* in bytes bounds a body as sent and as decompressed. A connection that has sent no
+    head *header_timeout* seconds after it came here is closed. *compress_above*: answers of
     more bytes are compressed for clients that accept it; None compresses none, since on a fast
     network it costs more time than it saves. *refused* hears of inference calls that were answered
     without reaching *service*. Raises RuntimeError where aiohttp runs on its parser in Python,
@@ -117,7 +117,7 @@ class _Connection(web.RequestHandler):
         self._head_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Aiohttp itself would give the first head as long as a pause between two requests."""
+        """Without the timer a first head may take as long as a pause between requests."""
         super().connection_made(transport)
         self._head_due = self._loop.call_later(self._header_timeout, self._end_without_head)
 
