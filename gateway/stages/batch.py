@@ -151,7 +151,7 @@ class Batch:
     def _schedule(self) -> None:
         if not self._pump_due and self._lines:
             self._pump_due = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            (self._loop or self._enter_loop()).call_soon(self._pump)
 
     def _pump(self) -> None:
         """Dispatch while there are entries and free slots."""

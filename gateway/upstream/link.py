@@ -69,8 +69,10 @@ class Link:
 
     def send(self, request: InferRequest) -> asyncio.Future[InferResponse]:
         """Put *request* on the connection; see Transport."""
-        future: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
         wire = self._open_wire()
+        # Asking for the running loop costs a getpid() in Python 3.11; the wire knows its own.
+        loop = asyncio.get_running_loop() if wire is None else wire.loop
+        future: asyncio.Future[InferResponse] = loop.create_future()
         if wire is None:
             future.set_exception(ConnectFailed(f"worker {self.address} is not connected"))
             return future
@@ -177,6 +179,7 @@ class _Wire(asyncio.BufferedProtocol):
     """One life of the connection: what is in flight on it, and how it ended."""
 
     def __init__(self, link: Link, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._link = link
         self._address = link.address
         self._reader = FrameReader()
