@@ -75,7 +75,7 @@ class Process:
         self.ready_fd = -1
         self.restart_at: float | None = None
         self._clock = clock
-        self._started = 0.0
+        self._ready_at: float | None = None
         self._popen: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -114,13 +114,15 @@ class Process:
         self.ready = False
         self.ready_fd = ready_fd
         self.restart_at = None
-        self._started = self._clock()
+        self._ready_at = None
 
     def read_ready(self) -> bool:
         """Take what the process wrote to its pipe; True if it said that it is ready."""
         said = os.read(self.ready_fd, 64)
         self._close_ready()
         self.ready = said == READY
+        if self.ready:
+            self._ready_at = self._clock()
         return self.ready
 
     def send(self, number: signal.Signals) -> None:
@@ -140,7 +142,8 @@ class Process:
         self.pid = 0
         self.ready = False
         self._close_ready()
-        return self.backoff.delay(lived=self._clock() - self._started)
+        served = 0.0 if self._ready_at is None else self._clock() - self._ready_at
+        return self.backoff.delay(served=served)
 
     def _close_ready(self) -> None:
         if self.ready_fd >= 0:

@@ -165,7 +165,7 @@ class Watch:
             if self.phase is Phase.STARTING:
                 self._fail(1, f"{process.child.name} cannot be started: {why}")
             else:
-                self._again(process, why, process.backoff.delay(lived=0.0))
+                self._again(process, why, process.backoff.delay(served=0.0))
 
     def _again(self, process: Process, why: str, seconds: float) -> None:
         process.restart_at = self._clock() + seconds

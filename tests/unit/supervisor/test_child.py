@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
 from gateway.supervisor.child import Child, Kind, Process, reason
+from gateway.wire.process import READY
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,20 @@ def test_repr_shows_the_state() -> None:
     """A process that was not started is down."""
     process = Process(Child("digits-0", Kind.WORKER, ("true",)))
     assert repr(process) == "<Process digits-0 down pid=0>"
+
+
+def test_a_process_that_served_is_started_again_at_once() -> None:
+    """Its time counts from when it was ready; a long start is no service."""
+    now = 0.0
+    process = Process(Child("digits-0", Kind.WORKER, ("true",)), clock=lambda: now)
+    assert [process.ended(0) for _ in range(3)] == [0.1, 0.2, 0.4]
+
+    process.ready_fd, announce = os.pipe()
+    os.write(announce, READY)
+    os.close(announce)
+    now = 60.0
+    assert process.read_ready()
+    now = 60.9
+    assert process.ended(0) == 0.8
+    now = 61.0
+    assert process.ended(0) == 0.1

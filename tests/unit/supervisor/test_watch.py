@@ -41,7 +41,6 @@ class Script(Process):
             raise OSError(errno.ENOMEM, "Cannot allocate memory")
         self.starts += 1
         self.pid = 1000 + self.starts
-        self._started = self._clock()
 
     def send(self, number: signal.Signals) -> None:
         """Write down who was sent what."""
