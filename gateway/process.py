@@ -132,6 +132,8 @@ class GatewayProcess:
             body_timeout=limits.body_timeout,
             idle_timeout=limits.idle_timeout,
             max_connections=limits.connections,
+            others=lambda: len(fallback.connections),
+            refused=self._count_refused,
         )
         async with AsyncExitStack() as stack:
             stack.callback(self._access_log.close)

@@ -12,18 +12,19 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
-import numpy as np
-
 from gateway.drive import Drive
 from gateway.edge.head import MAX_HEAD, Head, Heads
 from gateway.edge.ids import new_id
+from gateway.edge.large_body import LargeBody
 from gateway.edge.respond import render
+from gateway.errors import RequestTimeout
 from gateway.exchange import Exchange
 from gateway.wire.message import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.errors import GatewayError
     from gateway.exchange import Answer, ExchangeService
     from gateway.wire.tensor import Buffer
 
@@ -38,7 +39,9 @@ class Lane:
     """What the connections of one listener share; call it for the protocol of a new one.
 
     *header_timeout* and *body_timeout* (seconds) bound the time to receive either, *idle_timeout*
-    the time between requests; all are checked once a second. *max_connections* bounds the lane.
+    the time between requests; all are checked once a second. *max_connections* bounds the lane's
+    connections together with those that it handed over, of which *others* gives the number.
+    *refused* hears of requests that were answered without reaching *service*.
     """
 
     def __init__(
@@ -51,8 +54,12 @@ class Lane:
         body_timeout: float = 30.0,
         idle_timeout: float = 60.0,
         max_connections: int = 65536,
+        others: Callable[[], int] = lambda: 0,
+        refused: Callable[[Exchange, Answer], None] | None = None,
     ) -> None:
         self.service = service
+        self.others = others
+        self.refused = refused
         self.fallback = fallback
         self.heads = Heads(max_body=max_body)
         self.connections: set[FastLane] = set()
@@ -82,8 +89,13 @@ class Lane:
                     "head": self._header_timeout,
                     "body": self._body_timeout,
                 }.get(connection.awaits)
-                if patience is not None and now - connection.since > patience:
-                    connection.give_up()
+                if patience is None or now - connection.since <= patience:
+                    continue
+                if connection.awaits == "body":
+                    connection.refuse(
+                        RequestTimeout(f"the body did not arrive within {patience:g} s")
+                    )
+                connection.give_up()
 
     def left(self, connection: FastLane) -> None:
         """*connection* is not this lane's any more."""
@@ -119,7 +131,7 @@ class FastLane(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._buffer = b""
         self._head: Head | None = None
-        self._body: _Body | None = None
+        self._body: LargeBody | None = None
         self._exchange: Exchange | None = None
         self._asked: Head
         self._drive: Drive[Answer] = Drive(self._done)
@@ -139,7 +151,7 @@ class FastLane(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if peer else ""
         lane = self._lane
-        if len(lane.connections) >= lane.max_connections:
+        if len(lane.connections) + lane.others() >= lane.max_connections:
             self._transport.abort()
             return
         lane.connections.add(self)
@@ -174,7 +186,12 @@ class FastLane(asyncio.Protocol):
             if head is None:
                 end = data.find(b"\r\n\r\n") + 4
                 if end == 3:
-                    if len(data) > MAX_HEAD or not data.startswith(b"POST /"[: len(data)]):
+                    if (
+                        len(data) > MAX_HEAD
+                        or not data.startswith(b"POST /"[: len(data)])
+                        # A line that ends otherwise: the empty line may never come, or has already.
+                        or data.count(b"\n") != data.count(b"\r\n")
+                    ):
                         self._hand_over(data)
                     else:
                         self._await_more(data, "head")
@@ -214,11 +231,11 @@ class FastLane(asyncio.Protocol):
     def _read_large(self, head: Head, begun: bytes) -> None:
         self.awaits, self.since = "body", perf_counter()
         self._buffer = b""
-        self._body = _Body(self, head, begun)
+        self._body = LargeBody(self, head, begun)
         self._transport.set_protocol(self._body)
 
     def large_received(self, head: Head, body: Buffer) -> None:
-        """`_Body` is complete."""
+        """`LargeBody` is complete."""
         self._transport.set_protocol(self)
         self._body = None
         self._head = None
@@ -298,44 +315,26 @@ class FastLane(asyncio.Protocol):
             self._drive.cancel()
         return False
 
+    def refuse(self, error: GatewayError) -> None:
+        """Answer the request that has begun to arrive with *error*; the caller closes."""
+        head = self._head
+        if head is None:
+            return
+        route = head.route
+        exchange = Exchange(
+            route.codec, route.model, route.version, head.target, head.headers, b"",
+            head.request_id or new_id(), client=self._client,
+        )  # fmt: skip
+        answer = route.codec.refuse(exchange, error)
+        self._transport.write(render(exchange, answer, keep_alive=False))
+        if self._lane.refused is not None:
+            self._lane.refused(exchange, answer)
+
     def give_up(self) -> None:
         """Close the connection without a word: nothing is in progress on it."""
         self._lane.left(self)
         self._transport.close()
 
     def body_lost(self, exc: Exception | None) -> None:
-        """The connection ended while `_Body` had it."""
+        """The connection ended while `LargeBody` had it."""
         self.connection_lost(exc)
-
-
-class _Body(asyncio.BufferedProtocol):
-    """Receives the rest of a large body in place, then gives the connection back."""
-
-    def __init__(self, lane: FastLane, head: Head, begun: bytes) -> None:
-        self._lane = lane
-        self._head = head
-        # Not a bytearray: that is filled with zeros, so that an announced length alone would take
-        # the memory, and the loop the time.
-        self._view = np.empty(head.length, np.uint8).data
-        self._view[: len(begun)] = begun
-        self._end = len(begun)
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        return self._view[self._end :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._end += nbytes
-        if self._end == self._head.length:
-            self._lane.large_received(self._head, self._view)
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lane.body_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._lane.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._lane.resume_writing()
