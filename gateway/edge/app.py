@@ -7,36 +7,35 @@ It asks the same service and the same codecs as the fast lane, and answers the s
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
-from aiohttp import HttpVersion10, HttpVersion11, http_parser, web
-from aiohttp.http_exceptions import LineTooLong
-from multidict import CIMultiDict
+from aiohttp import http_parser
 
+from gateway.edge.connection import DataServer, goodbye, response_of
 from gateway.edge.content_coding import answer_coding, deflate
+from gateway.edge.framing import MAX_LINE, check_framing
 from gateway.edge.ids import new_id, request_id
 from gateway.edge.receive import receive
 from gateway.edge.refusal import refusal
 from gateway.edge.resources import Resources
-from gateway.edge.respond import REASON, headers, plain_headers
+from gateway.edge.respond import headers, plain_headers
 from gateway.edge.routes import inference
-from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed
-from gateway.exchange import Answer, Exchange
+from gateway.errors import ClientError, GatewayError, MethodNotAllowed
+from gateway.exchange import Exchange
 from gateway.stages.cache_rules import cache_rules
 from gateway.wire.message import NO_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from aiohttp import web
+
+    from gateway.edge.connection import Connection
     from gateway.edge.resources import Served
     from gateway.edge.routes import Route
-    from gateway.exchange import ExchangeService
+    from gateway.exchange import Answer, ExchangeService
 
-log = logging.getLogger(__name__)
-
-_MAX_LINE: Final = 8190
 _MAX_FIELDS: Final = 100
 _READ_SIZE: Final = 256 << 10
 # How long what is left of a refused body is read and dropped, so that the client sees why.
@@ -84,70 +83,13 @@ def make_server(
         auto_decompress=False,
         keepalive_timeout=idle_timeout,
         lingering_time=_LINGER,
-        max_line_size=_MAX_LINE,
-        max_field_size=_MAX_LINE,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_LINE,
         max_headers=_MAX_FIELDS,
         read_bufsize=_READ_SIZE,
     )
     server.header_timeout = header_timeout
     return server
-
-
-class DataServer(web.Server):
-    """aiohttp's server, whose connections answer errors in the protocols' own form."""
-
-    header_timeout = 10.0
-
-    def __call__(self) -> web.RequestHandler:
-        """The protocol of one connection."""
-        return _Connection(self, self.header_timeout, loop=self._loop, **self._kwargs)
-
-
-class _Connection(web.RequestHandler):
-    __slots__ = ("_head_due", "_header_timeout")
-
-    def __init__(
-        self,
-        server: DataServer,
-        header_timeout: float,
-        **options: Any,  # noqa: ANN401 - aiohttp's own, passed on
-    ) -> None:
-        super().__init__(server, **options)
-        self._header_timeout = header_timeout
-        self._head_due: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Without the timer a first head may take as long as a pause between requests."""
-        super().connection_made(transport)
-        self._head_due = self._loop.call_later(self._header_timeout, self._end_without_head)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone."""
-        super().connection_lost(exc)
-        if self._head_due is not None:
-            self._head_due.cancel()
-
-    def _end_without_head(self) -> None:
-        if not self._request_count:
-            self.force_close()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer what is not HTTP, and what our own code did not foresee."""
-        if request.writer.output_size > 0:
-            # A second answer on top of the first would be read as its rest.
-            raise ConnectionError("an answer has begun already")
-        if status < 500:
-            log.debug("malformed request from %s: %s", request.remote, message)
-            return _goodbye(InvalidRequest(_malformed(exc, message)), new_id())
-        id_ = new_id()
-        log.error("internal error in request %s", id_, exc_info=exc)
-        return _goodbye(GatewayError(f"internal error, see the log for {id_}"), id_)
 
 
 class _Front:
@@ -174,19 +116,18 @@ class _Front:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to *request*, whatever it asks for."""
-        if request.version < HttpVersion10:
-            # It has no headers to say how long a body or an answer is.
-            return _goodbye(InvalidRequest("malformed HTTP request: no HTTP version"), new_id())
-        if request.version > HttpVersion11:
-            # The parser takes the text of a version that has no text.
-            return _goodbye(InvalidRequest("malformed HTTP request: not HTTP/1.1"), new_id())
+        try:
+            check_framing(request)
+        except ClientError as error:
+            return goodbye(error, new_id())
         target = _origin_form(request.raw_path)
         route = inference(target)
         if route is not None:
             response = await self._infer(request, route)
         else:
             response = await self._look_up(request, target)
-        if self._draining():
+        connection = cast("Connection", request.protocol)
+        if self._draining() or not connection.is_at_end_of(request):
             response.force_close()
         return response
 
@@ -205,7 +146,7 @@ class _Front:
         else:
             answer = await self._service(exchange)
             await self._compress(request, answer)
-        response = _response(answer, headers(exchange, answer))
+        response = response_of(answer, headers(exchange, answer))
         if not whole:
             response.force_close()
         return response
@@ -225,7 +166,7 @@ class _Front:
             answer = refusal(error)
             whole = request.content.is_eof()
         given = request_id(request.headers.get("X-Request-Id"))
-        response = _response(answer, plain_headers(given, answer))
+        response = response_of(answer, plain_headers(given, answer))
         if not whole:
             response.force_close()
         return response
@@ -272,28 +213,3 @@ def _origin_form(target: str) -> bytes:
         if parts.scheme in {"http", "https"}:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return target.encode("utf-8", "surrogateescape")
-
-
-def _malformed(error: BaseException | None, message: str | None) -> str:
-    if isinstance(error, LineTooLong):
-        # aiohttp's own words repeat the line, which may hold a secret.
-        return f"malformed HTTP request: a line of the head is longer than {_MAX_LINE} bytes"
-    first = (message or "").strip().partition("\n")[0].rstrip(":")
-    return f"malformed HTTP request: {first or 'not HTTP'}"
-
-
-def _goodbye(error: GatewayError, id_: str) -> web.Response:
-    """The last answer of a connection."""
-    answer = refusal(error)
-    response = _response(answer, plain_headers(id_, answer))
-    response.force_close()
-    return response
-
-
-def _response(answer: Answer, fields: list[tuple[str, str]]) -> web.Response:
-    return web.Response(
-        status=answer.status,
-        reason=REASON[answer.status],
-        body=answer.body,
-        headers=CIMultiDict(fields),
-    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import httptools
 
+from gateway.edge.framing import MAX_LINE, is_host
 from gateway.edge.ids import fits
 from gateway.edge.routes import match
 from gateway.stages.cache_rules import cache_rules
@@ -105,6 +106,8 @@ class Heads:
         # llhttp lets a start line have more spaces than it should.
         if headers is None or not raw.startswith(b"POST %b HTTP/1.1\r\n" % collector.url):
             return None
+        if len(collector.url) > MAX_LINE:
+            return None
         length = headers.get("content-length", "")
         # Only ASCII digits, and so few that no number can be too long to convert.
         if not (length.isascii() and length.isdigit() and len(length) <= 12):
@@ -147,6 +150,8 @@ def _plain(fields: list[tuple[bytes, bytes]]) -> dict[str, str] | None:
         return None
     headers: dict[str, str] = {}
     for name, value in fields:
+        if len(name) + len(value) > MAX_LINE:
+            return None
         try:
             key = name.decode("ascii").lower()
         except UnicodeDecodeError:
@@ -157,4 +162,4 @@ def _plain(fields: list[tuple[bytes, bytes]]) -> dict[str, str] | None:
             return None
         # llhttp leaves the blanks behind a value, which are no part of it (RFC 9110, 5.5).
         headers[key] = value.decode("latin-1").rstrip(" \t")
-    return headers if "host" in headers else None
+    return headers if "host" in headers and is_host(headers["host"]) else None

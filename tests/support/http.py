@@ -95,6 +95,10 @@ class Client:
             except ConnectionResetError:
                 return True
 
+    def end(self) -> None:
+        """Send no more; what the server sends can still be read."""
+        self._writer.write_eof()
+
     def reset(self) -> None:
         """Go away at once, so that the server notices whatever it is doing."""
         sock = self._writer.get_extra_info("socket")

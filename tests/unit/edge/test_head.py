@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.edge.framing import MAX_LINE
 from gateway.edge.head import MAX_HEADERS, Head, Heads
 from gateway.wire.message import NO_RULES
 
@@ -212,6 +213,21 @@ def test_too_many_headers_are_not_plain() -> None:
     lines = [b"X-%d: 1" % number for number in range(MAX_HEADERS)]
     assert read(head(b"Content-Length: 5", *lines[: MAX_HEADERS - 2])) is not None
     assert read(head(b"Content-Length: 5", *lines)) is None
+
+
+@pytest.mark.parametrize("host", [b"a b", b"a@b", b"a/b", b"a:b", b"\xe9"])
+def test_a_host_that_is_none_is_not_plain(host: bytes) -> None:
+    """The other server says what is wrong with it."""
+    assert read(head(host=b"Host: " + host)) is None
+
+
+def test_a_line_is_no_longer_than_on_the_other_way() -> None:
+    """A name and its value together, and a target."""
+    for over, taken in ((0, True), (1, False)):
+        value = b"X-A: " + b"a" * (MAX_LINE - 3 + over)
+        assert (read(head(b"Content-Length: 5", value)) is not None) is taken
+        target = TARGET + b"?" + b"a" * (MAX_LINE - len(TARGET) - 1 + over)
+        assert (read(head(start=b"POST " + target + b" HTTP/1.1")) is not None) is taken
 
 
 # Memory.
