@@ -44,6 +44,11 @@ class GatewayError(Exception):
     retry_after: float | None = None
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        if not message.isprintable():
+            # What it quotes may come from a client, and must not begin a line in the log.
+            message = "".join([
+                char if char.isprintable() else repr(char)[1:-1] for char in message
+            ])  # fmt: skip
         super().__init__(message)
         self.message = message
         if retry_after is not None:

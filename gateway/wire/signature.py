@@ -29,6 +29,8 @@ _MAX_DIMENSION: Final = 2**31 - 1
 _MAX_BYTES: Final = 2**62
 _MAX_SHAPES: Final = 256
 _MAX_SIGNATURES: Final = 128
+# Dimensions of a shape that a refusal repeats.
+_MAX_SHOWN: Final = 16
 
 
 class InputCheck:
@@ -78,8 +80,10 @@ class InputCheck:
         if len(shape) != len(self.shape) or any(
             expected not in {-1, extent} for extent, expected in zip(shape, self.shape, strict=True)
         ):
+            # A client may send any number of dimensions, and would get them all back.
+            given = list(shape) if len(shape) <= _MAX_SHOWN else f"of {len(shape)} dimensions"
             raise InvalidRequest(
-                f"input '{self.name}': shape {list(shape)} does not fit {list(self.shape)}"
+                f"input '{self.name}': shape {given} does not fit {list(self.shape)}"
                 f"{', where -1 is any number' if -1 in self.shape else ''}"
             )
         # Zeros left out: numpy refuses an empty array too if its other dimensions overflow.
