@@ -7,6 +7,7 @@ where a decoder would stop at the first.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     # Called with a section that is complete: yields the field at fault and what is wrong with it.
     Check = c.Callable[[Any], c.Iterable[tuple[str, str]]]
+    Checks = c.Mapping[type[Struct], Check]
 
 
 class _Failed:
@@ -33,18 +35,21 @@ FAILED: Final = _Failed()
 class Binder:
     """Turns nodes into values; *faults* grows on the way.
 
-    *checks* look at whole sections, by type, once all of their fields are right.
+    *checks* look at whole sections, by type, once all of their fields are right; *files* do so with
+    defaults in the place of those that are not, so that a missing file is named with the rest.
     """
 
     def __init__(
         self,
         environment: c.Mapping[str, str],
         *,
-        checks: c.Mapping[type[Struct], Check],
+        checks: Checks,
+        files: Checks | None = None,
     ) -> None:
         self.faults: list[Fault] = []
         self._environment = environment
         self._checks = checks
+        self._files = files or {}
         self._visits = 0
 
     def __repr__(self) -> str:
@@ -131,15 +136,23 @@ class Binder:
                 )
                 failed = True
         if failed:
+            # Its other keys may still name a file that is not there.
+            good = {name: value for name, value in values.items() if value is not FAILED}
+            with suppress(TypeError, ValueError):
+                self._check(node, path, section(**good), self._files)
             return FAILED
         try:
             made = section(**values)
         except ValueError as error:
             return self._fault(node, path, str(error))
-        for name, message in self._checks.get(section, _unchecked)(made):
+        self._check(node, path, made, self._checks)
+        self._check(node, path, made, self._files)
+        return made
+
+    def _check(self, node: Mapping, path: str, made: Struct, checks: Checks) -> None:
+        for name, message in checks.get(type(made), _unchecked)(made):
             line = node.lines.get(name, node.line)
             self.faults.append(Fault(line, join(path, name) if name else path, message))
-        return made
 
     def _table(self, node: Mapping, about: Annotation, path: str) -> Any:  # noqa: ANN401 - a dict
         key_type, value_type = get_args(about.base)

@@ -60,8 +60,7 @@ def read(
     """The configuration *text*; *name* stands for its file in faults. Raises ConfigError."""
     if environment is None:
         environment = os.environ
-    checks = SECTIONS | FILES if files else SECTIONS
-    binder = Binder(environment, checks=checks)
+    binder = Binder(environment, checks=SECTIONS, files=FILES if files else None)
     faults: list[Fault] = []
     config: object = FAILED
     try:

@@ -130,3 +130,15 @@ def test_any_bytes_are_a_configuration_or_have_faults(data: bytes) -> None:
     """The same for what is hardly text."""
     with pytest.raises(ConfigError):
         read(data.decode("latin-1"), name="f")
+
+
+def test_a_missing_model_is_named_together_with_other_faults(tmp_path: Path) -> None:
+    """Also with those of its own section: nobody should need a second run to see it."""
+    path = tmp_path / "config.yaml"
+    path.write_text("models:\n  m:\n    backends: [{worker: {path: nowhere/m, replicas: 0}}]\n")
+
+    with pytest.raises(ConfigError) as raised:
+        load(str(path))
+    replicas, missing = sorted(raised.value.faults, key=lambda fault: "nowhere" in fault)
+    assert "replicas: expected at least 1, got 0" in replicas
+    assert "path: nowhere/m does not exist" in missing
