@@ -12,7 +12,7 @@ from gateway.errors import GatewayError, InvalidRequest
     ("given", "message"),
     [
         ("plain", "plain"),
-        ("caf\u00e9 \U0001f642", "caf\u00e9 \U0001f642"),
+        ("na\u00efve \U0001f642", "na\u00efve \U0001f642"),
         ("a\r\nb", r"a\r\nb"),
         ("\x1b[31m\0", r"\x1b[31m\x00"),
         ("\u2028\x85\ud800", r"\u2028\x85\ud800"),
