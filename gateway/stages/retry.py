@@ -90,7 +90,8 @@ class RetryBudget:
 
 
 class Retry:
-    """Up to *attempts* tries of what is safe to try again; inference has no side effect.
+    """Up to *attempts* tries of what is safe to try again: inference has no side effect, unless it
+    is a step of a sequence.
 
     Back-off is full jitter up to ``base * 2^n`` (seconds, at most *most*), none after a failed
     connect. A merged request whose worker went away is not sent again as it is: `Batch` sends its
@@ -147,6 +148,8 @@ class Retry:
                 self._judge(request, error)
                 if not error.retryable or (request.members > 1 and _blames(error)):
                     raise
+                if _is_stateful(request) and not isinstance(error, ConnectFailed):
+                    raise  # the worker may have taken this step of the sequence already
                 # Connect failures cost nothing, so one more of them is allowed.
                 allowed = self._attempts + isinstance(error, ConnectFailed)
                 if request.attempts >= allowed:
@@ -174,6 +177,11 @@ class Retry:
                 f"{request.kills} workers went away while they had this request; "
                 "it is not tried on another"
             ) from error
+
+
+def _is_stateful(request: InferRequest) -> bool:
+    """Whether *request* belongs to a sequence, whose steps must not be taken twice."""
+    return bool(request.parameters) and "sequence_id" in (request.parameters or {})
 
 
 def _blames(error: UpstreamError) -> bool:

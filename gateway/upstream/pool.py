@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.policy import Policy
     from gateway.wire.model import ModelInfo
+
+log = logging.getLogger(__name__)
 
 
 class Pool:
@@ -96,11 +99,17 @@ class Pool:
 
     def learn(self) -> None:
         """An endpoint came up or went down: see which model is served now."""
-        for endpoint in self.endpoints:
-            if endpoint.liveness.up and endpoint.info is not None:
-                self.info = endpoint.info
-                self.batched = endpoint.info.batched
-                return
+        served = [e.info for e in self.endpoints if e.liveness.up and e.info is not None]
+        if not served:
+            return
+        self.info = served[0]
+        self.batched = served[0].batched
+        if len({info.digest for info in served}) > 1:
+            log.warning(
+                "the workers of model %s have different files: clients get answers of either, "
+                "until all have been restarted",
+                self.model,
+            )
 
     def may_eject(self, endpoint: Endpoint) -> bool:
         """Never more than the share, never the last one that is up."""

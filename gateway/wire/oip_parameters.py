@@ -24,6 +24,7 @@ BINARY: Final = "binary"
 
 # What the transport itself obeys, and so keeps from the model.
 _TRANSPORT: Final = frozenset({"timeout", "priority", "binary_data_output"})
+_SEQUENCE: Final = frozenset({"sequence_id", "sequence_start", "sequence_end"})
 _FLAGS: Final = frozenset({"binary_data_output", "sequence_start", "sequence_end"})
 
 
@@ -58,7 +59,10 @@ def obey(parameters: Parameters, request: InferRequest, arrived: float) -> None:
     request.priority = int(parameters.get("priority", 0))
     if parameters.get("binary_data_output"):
         request.form = BINARY
-    rest = {key: value for key, value in parameters.items() if key not in _TRANSPORT}
+    taken = _TRANSPORT
+    if not parameters.get("sequence_id", True):
+        taken |= _SEQUENCE  # sequence 0 is no sequence
+    rest = {key: value for key, value in parameters.items() if key not in taken}
     request.parameters = rest or None
 
 

@@ -108,6 +108,18 @@ async def test_does_not_repeat_what_another_endpoint_would_say_too(
         await task
 
 
+async def test_a_step_of_a_sequence_is_not_taken_twice() -> None:
+    """A worker that failed it may have taken it; only one that was never reached has not."""
+    for kind, attempts in ((ConnectionLost, 1), (UpstreamError, 1), (ConnectFailed, 3)):
+        fleet = Fleet(3)
+        asked = request()
+        asked.parameters = {"sequence_id": 7}
+        task = fleet.ask(asked, of=fleet.retry)
+        assert await fail_all(fleet, kind) == attempts
+        with pytest.raises(kind):
+            await task
+
+
 async def test_backs_off_with_jitter_between_attempts() -> None:
     """Waits are drawn from 0 to base * 2^n, at most *most*."""
     fleet = Fleet(9, attempts=8)

@@ -85,6 +85,14 @@ def test_only_an_unsigned_64_bit_integer_is_a_count(value: object) -> None:
     assert is_count(2**64 - 1)
 
 
+@pytest.mark.parametrize("none", [0, ""])
+def test_sequence_zero_is_no_sequence(none: object) -> None:
+    """Clients that always send the parameter can still be merged, cached and tried again."""
+    parameters = {"sequence_id": none, "sequence_start": True, "temperature": 0.5}
+
+    assert decode(body(parameters=parameters)).parameters == {"temperature": 0.5}
+
+
 def test_the_transports_own_parameters_do_not_reach_the_model() -> None:
     """Timeout, priority and the form of the answer are obeyed and taken out."""
     parameters = {"timeout": 250_000, "priority": 2, "binary_data_output": True, "sequence_id": 7,
