@@ -23,7 +23,8 @@ import uvloop
 from gateway import logs
 from gateway.access_log import AccessLog
 from gateway.config import load
-from gateway.edge.app import DataServer, make_server
+from gateway.edge.app import make_server
+from gateway.edge.connection import DataServer
 from gateway.edge.fastlane import Lane
 from gateway.errors import ConfigError
 from gateway.pipeline import Gateway
