@@ -146,10 +146,8 @@ class Retry:
                 raise
             except UpstreamError as error:
                 self._judge(request, error)
-                if not error.retryable or (request.members > 1 and _blames(error)):
+                if not _may_repeat(request, error):
                     raise
-                if _is_stateful(request) and not isinstance(error, ConnectFailed):
-                    raise  # the worker may have taken this step of the sequence already
                 # Connect failures cost nothing, so one more of them is allowed.
                 allowed = self._attempts + isinstance(error, ConnectFailed)
                 if request.attempts >= allowed:
@@ -179,9 +177,13 @@ class Retry:
             ) from error
 
 
-def _is_stateful(request: InferRequest) -> bool:
-    """Whether *request* belongs to a sequence, whose steps must not be taken twice."""
-    return bool(request.parameters) and "sequence_id" in (request.parameters or {})
+def _may_repeat(request: InferRequest, error: UpstreamError) -> bool:
+    """Whether *request*, which met *error*, may be sent as it is once more."""
+    if not error.retryable or (request.members > 1 and _blames(error)):
+        return False
+    # A worker that was reached may have taken a step of a sequence already.
+    parameters = request.parameters
+    return not (parameters and "sequence_id" in parameters) or isinstance(error, ConnectFailed)
 
 
 def _blames(error: UpstreamError) -> bool:
