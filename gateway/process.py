@@ -25,7 +25,7 @@ from gateway.access_log import AccessLog
 from gateway.config import load
 from gateway.edge.app import make_server
 from gateway.edge.connection import DataServer
-from gateway.edge.fastlane import Lane
+from gateway.edge.lane import Lane
 from gateway.errors import ConfigError
 from gateway.pipeline import Gateway
 from gateway.telemetry import Board, Telemetry, report_process, sample_loop_lag

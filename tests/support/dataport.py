@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.edge.app import make_server
-from gateway.edge.fastlane import Lane
+from gateway.edge.lane import Lane
 from tests.support.edge import Served, Service, model
 from tests.support.http import PATIENCE
 

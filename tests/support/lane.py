@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from gateway.edge.fastlane import Lane
+from gateway.edge.lane import Lane
 from gateway.exchange import Answer, Exchange
 from tests.support.upstream import settle
 

@@ -153,7 +153,7 @@ async def test_too_many_connections_are_not_taken() -> None:
 
 async def test_slow_clients_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever takes too long with head, body or the next request; never one that waits for us."""
-    monkeypatch.setattr("gateway.edge.fastlane._SWEEP", 0)
+    monkeypatch.setattr("gateway.edge.lane._SWEEP", 0)
     begun = {
         "head": post(b"x")[:20],
         "body": post(b"half")[:-2],

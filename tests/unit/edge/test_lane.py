@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from gateway.edge import fastlane
+from gateway.edge import lane
 from gateway.exchange import Answer, Exchange
 from tests.support.lane import LARGE, Scene, post
 from tests.support.upstream import settle
@@ -18,7 +18,7 @@ async def test_a_slow_body_is_answered_before_it_is_given_up(
     begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """408 in the protocol's own form, and whoever counts hears of it."""
-    monkeypatch.setattr(fastlane, "_SWEEP", 0)
+    monkeypatch.setattr(lane, "_SWEEP", 0)
     scene = Scene(body_timeout=20)
     heard: list[tuple[Exchange, Answer]] = []
     scene.lane.refused = lambda exchange, answer: heard.append((exchange, answer))
