@@ -29,7 +29,7 @@ from gateway.edge.lane import Lane
 from gateway.errors import ConfigError
 from gateway.pipeline import Gateway
 from gateway.telemetry import Board, Telemetry, report_process, sample_loop_lag
-from gateway.wire.listen import BACKLOG, ListenError, listen
+from gateway.wire.listen import BACKLOG, ListenError, let_nobody_in, listen
 from gateway.wire.process import announce_ready, die_with_parent, inherited_socket
 from gateway.wire.runtime import metrics_directory, state_file
 from gateway.wire.state import EndpointState, GatewayState, ModelState
@@ -181,9 +181,10 @@ class GatewayProcess:
         lane.draining = True
         log.info("draining, %d requests in progress", self._gateway.gate.inside)
         await asyncio.sleep(min(LAST_CALL, grace))
-        await self._close_port(accepting, lane)
-        # What was accepted a moment ago has a request on its way that a close would cut off.
+        let_nobody_in(self._listening)
+        # What has just connected has a request on its way that a close would cut off.
         await asyncio.sleep(min(LAST_WORD, grace))
+        await self._close_port(accepting, lane)
         lane.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, until - perf_counter())):

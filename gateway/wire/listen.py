@@ -7,12 +7,24 @@ socket's queue while the process behind it is started again.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
+import struct
+from contextlib import suppress
 from typing import Final
 
 BACKLOG: Final = 4096
+
+_SO_ATTACH_FILTER: Final = 26
+# Classic BPF over the TCP header: drop the segments that have SYN among their flags (byte 13).
+_NO_SYN: Final = (
+    (0x30, 0, 0, 13),  # load the byte of flags
+    (0x45, 0, 1, 0x02),  # is SYN set? else skip one
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # take whole
+)
 
 
 class ListenError(Exception):
@@ -70,6 +82,24 @@ def listen(address: str, *, key: str, count: int = 1) -> list[socket.socket]:
             bound.close()
         raise ListenError(f"{what} {address}: {_explain(error, key)}") from error
     return sockets
+
+
+def let_nobody_in(listening: socket.socket) -> None:
+    """Have the kernel drop attempts to connect to *listening*, which may still be accepted from.
+
+    Closing a listening socket resets the connections in its queue, whatever they have sent, and no
+    order of accepting and closing keeps out one that comes in between. Without new ones the queue
+    can be emptied first. Whoever connects meanwhile tries again after a second, as after any lost
+    packet, and is then refused. Does nothing where the kernel has no such filters.
+    """
+    program = b"".join(struct.pack("HBBI", *instruction) for instruction in _NO_SYN)
+    buffer = ctypes.create_string_buffer(program)
+    with suppress(OSError):
+        listening.setsockopt(
+            socket.SOL_SOCKET,
+            _SO_ATTACH_FILTER,
+            struct.pack("HL", len(_NO_SYN), ctypes.addressof(buffer)),
+        )
 
 
 def _bound(

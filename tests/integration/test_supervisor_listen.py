@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 import pytest
 
-from gateway.wire.listen import ListenError, address_of, listen
+from gateway.wire.listen import ListenError, address_of, let_nobody_in, listen
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -72,3 +73,31 @@ def test_a_malformed_address_is_refused() -> None:
     """The form that is right is in the message."""
     with pytest.raises(ListenError, match=r"set server\.admin to HOST:PORT"):
         listen("8002", key="server.admin")
+
+
+def test_a_closed_door_keeps_those_who_are_in() -> None:
+    """What has connected is accepted with what it sent; who comes later waits outside."""
+    (listening,) = listen("127.0.0.1:0", key="server.http")
+    with listening, socket.create_connection(listening.getsockname()) as early:
+        early.sendall(b"request")
+        let_nobody_in(listening)
+        with socket.socket() as late:
+            late.settimeout(0)
+            late.connect_ex(listening.getsockname())
+            # It would be there at once: on this host the kernel connects before it returns.
+            assert select.select([], [late], [], 0) == ([], [], [])
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.recv(7) == b"request"
+            listening.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                listening.accept()
+
+
+def test_without_it_a_connection_is_there_at_once() -> None:
+    """What the test above takes for granted."""
+    (listening,) = listen("127.0.0.1:0", key="server.http")
+    with listening, socket.socket() as late:
+        late.settimeout(0)
+        late.connect_ex(listening.getsockname())
+        assert select.select([], [late], [], 0) == ([], [late], [])
