@@ -182,9 +182,9 @@ class GatewayProcess:
         log.info("draining, %d requests in progress", self._gateway.gate.inside)
         await asyncio.sleep(min(LAST_CALL, grace))
         let_nobody_in(self._listening)
-        # What has just connected has a request on its way that a close would cut off.
+        # Who has just connected is accepted meanwhile, and has a request on the way.
         await asyncio.sleep(min(LAST_WORD, grace))
-        await self._close_port(accepting, lane)
+        accepting.close()
         lane.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, until - perf_counter())):
@@ -194,23 +194,6 @@ class GatewayProcess:
         left = self._gateway.gate.inside
         await fallback.shutdown(timeout=max(0.0, min(1.0, until - perf_counter())))
         log.info("drained, %d requests cut off", left)
-
-    async def _close_port(self, accepting: asyncio.Server, lane: Lane) -> None:
-        """Stop listening, and take the connections that were made until that moment.
-
-        Those in the socket's queue would be reset by closing it, requests and all.
-        """
-        loop = asyncio.get_running_loop()
-        queue = self._listening.dup()
-        queue.settimeout(0)
-        accepting.close()
-        taken = []
-        with queue, suppress(OSError):  # BlockingIOError: the queue is empty
-            while True:
-                taken.append(queue.accept()[0])
-        for connection in taken:
-            with suppress(OSError):  # gone again already
-                await loop.connect_accepted_socket(lane, connection)
 
     async def _publish_state(self) -> None:
         """Write what this process knows of its endpoints, once a second."""

@@ -8,7 +8,6 @@ timer that would hold it back. While all slots are busy, compatible requests gat
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from gateway.telemetry import Telemetry
     from gateway.upstream.pool import Pool
     from gateway.wire.message import Service
-
-log = logging.getLogger(__name__)
 
 # Below this many seconds for a full batch, cutting batches to fit a deadline is not worth its cost.
 _QUICK: Final = 0.001

@@ -23,8 +23,8 @@ def compatibility(request: InferRequest) -> Class | None:
     """What requests must have in common to share a batch; None for one that must go alone.
 
     Datatype and trailing shape of every input, what is still to be done to them, the requested
-    outputs, and the parameters. Inputs
-    without a row dimension, or that disagree on their number of rows, cannot be merged.
+    outputs, and the parameters. Inputs without a row dimension, or that disagree on their number
+    of rows, cannot be merged.
     """
     parameters = request.parameters
     if parameters and "sequence_id" in parameters:
