@@ -57,6 +57,11 @@ class AccessLog:
         self._dropped = telemetry.log_dropped.cell()
         telemetry.on_collect(self._count_dropped)
 
+    @property
+    def samples(self) -> bool:
+        """Whether any success is ever logged."""
+        return self._sample > 0
+
     def __repr__(self) -> str:
         return f"<AccessLog sample={self._sample} errors={self._errors} {self._writer!r}>"
 
@@ -73,7 +78,7 @@ class AccessLog:
 
         Costs the request a dictionary; text is made and written elsewhere.
         """
-        trace = exchange.trace
+        trace = exchange.trace.gather()
         self._writer.put(
             {
                 "time": self._clock(),

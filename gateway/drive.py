@@ -15,18 +15,19 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Generator
 
 T = TypeVar("T")
+Q = TypeVar("Q")
 
 
 class Drive(Generic[T]):
     """A coroutine on its way; *done* is called once, with a result or with what it raised."""
 
-    __slots__ = ("_cancelled", "_coroutine", "_done", "_waits_for")
+    __slots__ = ("_cancelled", "_done", "_steps", "_waits_for")
 
     def __init__(self, done: Callable[[T | None, BaseException | None], None]) -> None:
-        self._coroutine: Coroutine[Any, Any, T]
+        self._steps: Generator[Any, Any, T]
         self._done = done
         self._waits_for: asyncio.Future[Any] | None = None
         self._cancelled = False
@@ -34,13 +35,20 @@ class Drive(Generic[T]):
     def __repr__(self) -> str:
         return f"<Drive {self._done!r} waits_for={self._waits_for!r}>"
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        """Run *coroutine* now; *done* may be called before this returns.
+    def call(self, service: Callable[[Q], Awaitable[T]], request: Q) -> None:
+        """Ask *service* now; *done* may be called before this returns.
 
-        A drive whose coroutine has ended may be started again.
+        A drive that has ended may be used again.
         """
-        self._coroutine = coroutine
         self._cancelled = False
+        try:
+            self._steps = service(request).__await__()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - passed on whole, as a task does
+            self._waits_for = None
+            self._done(None, error)
+            return
         self.step()
 
     def step(self, woken_by: asyncio.Future[Any] | None = None) -> None:  # noqa: ARG002 - a callback
@@ -49,9 +57,9 @@ class Drive(Generic[T]):
         try:
             if self._cancelled:
                 self._cancelled = False
-                waits_for = self._coroutine.throw(asyncio.CancelledError())
+                waits_for = self._steps.throw(asyncio.CancelledError())
             else:
-                waits_for = self._coroutine.send(None)
+                waits_for = self._steps.send(None)
         except StopIteration as stop:
             self._done(stop.value, None)
         except (KeyboardInterrupt, SystemExit):
@@ -80,10 +88,14 @@ class Drive(Generic[T]):
 
 
 def drive(
-    coroutine: Coroutine[Any, Any, T],
+    awaitable: Awaitable[T],
     done: Callable[[T | None, BaseException | None], None],
 ) -> Drive[T]:
-    """Start *coroutine* now; *done* may be called before this returns."""
+    """Await *awaitable* from now on; *done* may be called before this returns."""
     driven: Drive[T] = Drive(done)
-    driven.start(coroutine)
+    driven.call(_itself, awaitable)
     return driven
+
+
+def _itself(awaitable: Awaitable[T]) -> Awaitable[T]:
+    return awaitable

@@ -14,7 +14,7 @@ import msgspec
 from gateway.wire.message import NEVER, NO_RULES, CacheRules, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from gateway.errors import GatewayError
     from gateway.wire.message import InferRequest, InferResponse
@@ -57,7 +57,7 @@ class Answer(msgspec.Struct, eq=False, gc=False):
 
     status: int
     body: bytes
-    headers: list[tuple[str, str]]
+    headers: Sequence[tuple[str, str]]
     error: str = ""
 
     def __repr__(self) -> str:
@@ -85,11 +85,13 @@ class Codec(Protocol):
 
 
 class ExchangeService(Protocol):
-    """The one shape of everything between edge and codec."""
+    """The one shape of everything between edge and codec; see `gateway.wire.message.Service`."""
 
-    async def __call__(self, exchange: Exchange, /) -> Answer:
-        """Answer *exchange*; below Rescue this may raise a GatewayError."""
+    def __call__(self, exchange: Exchange, /) -> Awaitable[Answer]:
+        """What to await for the answer to *exchange*; below Rescue this may raise a GatewayError."""
         ...
 
 
 JSON: Final[tuple[str, str]] = ("Content-Type", "application/json")
+# The headers of nearly every answer: one object, so that it is told from others at a glance.
+JSON_ALONE: Final = (JSON,)

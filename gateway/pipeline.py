@@ -14,11 +14,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigError
-from gateway.stages.admission import Admission, Gate
+from gateway.stages.admission import Admission
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
 from gateway.stages.deadline import Deadline
+from gateway.stages.gate import Gate
 from gateway.stages.infer import Infer, Questions
 from gateway.stages.observe import Observe
 from gateway.stages.postprocess import Postprocess
@@ -66,7 +67,9 @@ def exchange_stack(
     limits = config.server.limits
     service: ExchangeService = stack(
         # Above everything: what is shed or refused is measured too.
-        partial(Observe, telemetry=telemetry, access_log=access_log, models=list(models)),
+        partial(
+            Observe, gate=gate, telemetry=telemetry, access_log=access_log, models=list(models)
+        ),
         # Below Observe, above all that raises: the one place where an error becomes an answer.
         Rescue,
         # Above everything that waits: queue, attempts and transport spend one budget.

@@ -188,7 +188,7 @@ class GatewayProcess:
         lane.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, until - perf_counter())):
-                await self._gateway.gate.emptied()
+                await self._gateway.gate.wait_empty()
                 await lane.closed()
         self._gateway.gate.closed = True
         left = self._gateway.gate.inside

@@ -175,11 +175,11 @@ class _Front:
         if self._compress_above is None or len(answer.body) <= self._compress_above:
             return
         # Caches on the way must not give this answer to a client that cannot read it.
-        answer.headers.append(("Vary", "Accept-Encoding"))
+        answer.headers = [*answer.headers, ("Vary", "Accept-Encoding")]
         coding = answer_coding(",".join(request.headers.getall("Accept-Encoding", ())))
         if coding:
             answer.body = await asyncio.to_thread(deflate, answer.body, coding)
-            answer.headers.append(("Content-Encoding", coding))
+            answer.headers = [*answer.headers, ("Content-Encoding", coding)]
 
 
 def _exchange(request: web.BaseRequest, route: Route) -> Exchange:

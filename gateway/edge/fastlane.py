@@ -35,13 +35,14 @@ _MAX_AHEAD: Final = 256 << 10
 class FastLane(asyncio.Protocol):
     """One connection; requests are answered one after the other, in order."""
 
-    __slots__ = ("_asked", "_body", "_buffer", "_client", "_drive", "_exchange", "_head",
-                 "_lane", "_paused", "_service", "_starting", "_transport", "awaits", "busy",
-                 "since")  # fmt: skip
+    __slots__ = ("_asked", "_body", "_buffer", "_client", "_drive", "_exchange", "_fresh", "_head",
+                 "_known", "_lane", "_paused", "_service", "_starting", "_transport", "awaits",
+                 "busy", "since")  # fmt: skip
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._service = lane.service
+        self._known = lane.heads.known
         self._transport: asyncio.Transport
         self._buffer = b""
         self._head: Head | None = None
@@ -52,6 +53,8 @@ class FastLane(asyncio.Protocol):
         self._starting = False
         self._client = ""
         self._paused = False
+        # Nothing is buffered, under way or held back: what comes next is the start of a request.
+        self._fresh = True
         self.busy = False
         self.awaits = "head"
         self.since = perf_counter()
@@ -84,6 +87,14 @@ class FastLane(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the current request, or of one after it."""
+        if self._fresh:
+            # Nearly always a whole request, with a head that was read before.
+            end = data.find(b"\r\n\r\n") + 4
+            head = self._known.get(data[:end])
+            if head is not None and len(data) == end + head.length:
+                self._begin(head, data[end:])
+                return
+        self._fresh = False
         if self._buffer:
             data = self._buffer + data
         if self.busy or self._paused:
@@ -167,18 +178,16 @@ class FastLane(asyncio.Protocol):
 
     def _begin(self, head: Head, body: Buffer) -> None:
         self.busy = True
-        self.awaits = "answer"
+        self._fresh = False
         route = head.route
-        given = head.request_id
         id_ = new_id()
-        now = perf_counter()
         self._asked = head
         self._exchange = exchange = Exchange(
             route.codec, route.model, route.version, head.target, head.headers, body,
-            given or id_, now, self._client, id_, NEVER, head.rules,
+            head.request_id or id_, perf_counter(), self._client, id_, NEVER, head.rules,
         )  # fmt: skip
         self._starting = True
-        self._drive.start(self._service(exchange))
+        self._drive.call(self._service, exchange)
         self._starting = False
 
     def _done(self, answer: Answer | None, error: BaseException | None) -> None:
@@ -199,9 +208,12 @@ class FastLane(asyncio.Protocol):
             transport.close()
             return
         self.awaits = "idle"
-        self.since = perf_counter()
-        if self._buffer and not self._starting and not self._paused:
-            self._resume()
+        self.since = NEVER
+        if self._buffer:
+            if not self._starting and not self._paused:
+                self._resume()
+        else:
+            self._fresh = not self._paused and self._head is None
 
     def _resume(self) -> None:
         data, self._buffer = self._buffer, b""
@@ -212,6 +224,7 @@ class FastLane(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read: no further request is taken until it does."""
         self._paused = True
+        self._fresh = False
 
     def resume_writing(self) -> None:
         """The client reads again."""

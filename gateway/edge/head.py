@@ -78,24 +78,24 @@ class _Collector:
 
 
 class Heads:
-    """Reads heads and remembers those that it has read."""
+    """Reads heads and remembers those that it has read, by their bytes in *known*."""
 
     def __init__(self, *, max_body: int) -> None:
         self._max_body = max_body
-        self._known: dict[bytes, Head] = {}
+        self.known: dict[bytes, Head] = {}
 
     def __repr__(self) -> str:
-        return f"<Heads {len(self._known)} remembered>"
+        return f"<Heads {len(self.known)} remembered>"
 
     def read(self, raw: bytes) -> Head | None:
         """The head in *raw*, which ends with the empty line; None unless it is plain."""
-        head = self._known.get(raw)
+        head = self.known.get(raw)
         if head is None:
             head = self._parse(raw)
             if head is not None and len(raw) <= _REMEMBERED_SIZE:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[raw] = head
+                if len(self.known) >= _REMEMBERED:
+                    self.known.clear()
+                self.known[raw] = head
         return head
 
     def _parse(self, raw: bytes) -> Head | None:

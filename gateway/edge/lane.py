@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.edge.fastlane import FastLane
 from gateway.edge.head import Heads
 from gateway.errors import RequestTimeout
+from gateway.wire.message import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,12 +69,19 @@ class Lane:
             await asyncio.sleep(_SWEEP)
             now = perf_counter()
             for connection in list(self.connections):
+                if connection.busy:
+                    continue
+                if connection.since == NEVER:
+                    # It fell idle since the last time; that an answer need not look at the clock is
+                    # worth the second.
+                    connection.since = now
+                    continue
                 patience = {
                     "idle": self._idle_timeout,
                     "head": self._header_timeout,
                     "body": self._body_timeout,
-                }.get(connection.awaits)
-                if patience is None or now - connection.since <= patience:
+                }[connection.awaits]
+                if now - connection.since <= patience:
                     continue
                 if connection.awaits == "body":
                     connection.refuse(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.edge.refusal import refusal
-from gateway.exchange import JSON, Answer
+from gateway.exchange import JSON_ALONE, Answer
 from gateway.wire.message import InferRequest
 from gateway.wire.predict import decode_predict
 from gateway.wire.predict_answer import encode_predict
@@ -47,7 +47,7 @@ class V1Codec:
         model: ModelInfo,  # noqa: ARG002 - as above
     ) -> Answer:
         """See Codec."""
-        return Answer(200, encode_predict(request, response), [JSON])
+        return Answer(200, encode_predict(request, response), JSON_ALONE)
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> Answer:  # noqa: ARG002 - as above
         """``{"error": message}``."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.edge.refusal import refusal
-from gateway.exchange import JSON, Answer
+from gateway.exchange import JSON_ALONE, Answer
 from gateway.wire.oip import decode_plain, decode_request, header_length_of
 from gateway.wire.oip_answer import encode_response
 from gateway.wire.signature import signature_of
@@ -66,7 +66,7 @@ class V2Codec:
         """See Codec; an answer with bytes in it says where they begin."""
         body, header_length = encode_response(request, response, model)
         if header_length is None:
-            return Answer(200, body, [JSON])
+            return Answer(200, body, JSON_ALONE)
         return Answer(200, body, [OCTETS, (HEADER_LENGTH, str(header_length))])
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> Answer:  # noqa: ARG002 - as above

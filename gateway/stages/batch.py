@@ -30,6 +30,8 @@ from gateway.stages.merge import compatibility, finished, merge, split
 from gateway.wire.message import NEVER, InferRequest, InferResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.telemetry import Telemetry
     from gateway.upstream.pool import Pool
     from gateway.wire.message import Service
@@ -74,6 +76,7 @@ class Batch:
         self._max_rows = max_rows
         self._merges = max_rows > 1
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._gone = self._abandon
         self._queue_rows = queue_rows
         self._queue_bytes = queue_bytes
         self._lines = Lines()
@@ -103,19 +106,18 @@ class Batch:
         """Rows that wait for a slot."""
         return self._lines.rows
 
-    async def __call__(self, request: InferRequest) -> InferResponse:
-        """Answer *request*, alone or with others."""
+    def __call__(self, request: InferRequest) -> Awaitable[InferResponse]:
+        """Queue *request*, to be answered alone or with others; raises Shed, DeadlineExceeded."""
         loop = self._loop or self._enter_loop()
         now = perf_counter()
         deadline = request.deadline
         if deadline <= now:
             raise DeadlineExceeded("the deadline had passed before the request was queued")
-        entry = enqueued(request, loop, now)
+        entry = enqueued(request, loop, now, self._gone)
         lines = self._lines
-        if lines and (
-            lines.rows + entry.rows > self._queue_rows
+        if lines.rows and (
+            lines.rows + (entry.rows or 1) > self._queue_rows
             or lines.bytes + entry.nbytes > self._queue_bytes
-            or len(lines) >= self._queue_rows  # those without rows take room too
         ):
             self._shed_full.value += 1
             raise Shed(
@@ -130,15 +132,7 @@ class Batch:
         if not self._pump_due:
             self._pump_due = True
             loop.call_soon(self._pump)
-        try:
-            return await entry
-        except asyncio.CancelledError:
-            self._abandon(entry)
-            raise
-        finally:
-            # An error's traceback holds this frame, and the entry holds the error: the collector
-            # does not look into entries, so the circle must be broken here.
-            del entry
+        return entry
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         # Asked for once: in Python 3.11 each call costs a getpid().
@@ -173,15 +167,15 @@ class Batch:
         now = perf_counter()
         observe = self._dispatched.observe
         flight = Flight(entries)
+        requests = []
         for entry in entries:
             waited = now - entry.queued_at
-            entry.request.trace.queue += waited
             observe(waited)
             entry.flight = flight
-        if len(entries) == 1:
-            request = entries[0].request
-        else:
-            request = merge([entry.request for entry in entries])
+            request = entry.request
+            request.trace.queue += waited
+            requests.append(request)
+        request = requests[0] if len(requests) == 1 else merge(requests)
         self._flights.add(flight)
         self._batch_rows.observe(request.rows)
         self._launch(flight, request)
@@ -193,7 +187,7 @@ class Batch:
             self._land(flight, request, None, error)
             return
         flight.drive = driven = Drive(partial(self._land, flight, request))
-        driven.start(self._inner(request))
+        driven.call(self._inner, request)
 
     def _land(
         self,
@@ -219,7 +213,7 @@ class Batch:
                 error = bad
             else:
                 for entry, part in zip(entries, parts, strict=True):
-                    entry.request.trace.copy_attempt(trace)
+                    entry.request.trace.far = trace
                     entry.answer(part)
                 return
         self._fail(entries, request, error)
@@ -243,7 +237,7 @@ class Batch:
                 entry.fail(error if len(entries) == 1 else type(error)(error.message))
         elif isinstance(error, asyncio.CancelledError):
             for entry in entries:
-                entry.cancel()
+                entry.fail(asyncio.CancelledError())
         else:
             for entry in entries:
                 entry.fail(error or GatewayError("a batch ended without an answer"))

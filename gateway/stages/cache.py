@@ -126,7 +126,7 @@ class Cache:
             asked = trace.digest
             response = await self._inner(request)
             stored = False
-            if trace.digest == asked:
+            if trace.gather().digest == asked:
                 response, stored = self._keep(key, response)
             trace.cache = "fwd=request; stored" if stored else "fwd=request"
             return response

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import DeadlineExceeded, InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from gateway.exchange import Answer, Exchange, ExchangeService
 
@@ -39,7 +39,7 @@ class Deadline:
     def __repr__(self) -> str:
         return f"<Deadline total={self._total}s>"
 
-    async def __call__(self, exchange: Exchange) -> Answer:
+    def __call__(self, exchange: Exchange) -> Awaitable[Answer]:
         """Raises InvalidRequest on a header that is no timeout, DeadlineExceeded if time is up."""
         timeout = self._total
         asked = exchange.headers.get(HEADER)
@@ -50,7 +50,7 @@ class Deadline:
             raise DeadlineExceeded(
                 f"the timeout of {timeout * 1000:.0f} ms was over before the request was begun"
             )
-        return await self._inner(exchange)
+        return self._inner(exchange)
 
 
 def _seconds(asked: str) -> float:

@@ -96,7 +96,7 @@ class Fill:
             # It no longer waits for another's run; its deadline goes with its request.
             leader.timer.cancel()
         if self._drive is not None:
-            self._drive.start(self._fills.service(leader.request))
+            self._drive.call(self._fills.service, leader.request)
 
     def leave(self, waiter: Waiter) -> None:
         """*waiter* no longer waits; the run ends with the last."""
@@ -108,7 +108,7 @@ class Fill:
     def _done(self, response: InferResponse | None, error: BaseException | None) -> None:
         if response is not None:
             try:
-                if self.leader is None or self.leader.request.trace.digest == self._digest:
+                if self.leader is None or self.leader.request.trace.gather().digest == self._digest:
                     response, self.stored = self._fills.keep(self.key, response)
             finally:
                 # Whatever became of the copy, there is an answer, and many may wait for it.

@@ -183,12 +183,12 @@ class Infer:
             questions.remember(key, exchange, request)
         if not response.version:
             response.version = info.version
-        for output in response.outputs:
-            if len(output.data) > OFF_LOOP:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(
-                    self._executor, codec.encode, exchange, request, response, info
-                )
+        rows = response.rows
+        if (response.largest if rows is None else rows.row_bytes) > OFF_LOOP:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._executor, codec.encode, exchange, request, response, info
+            )
         return codec.encode(exchange, request, response, info)
 
 

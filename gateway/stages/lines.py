@@ -22,7 +22,8 @@ class Entry(msgspec.Struct, eq=False, gc=False):
 
     As a future it differs from asyncio's in one thing: a driven coroutine goes on at once, on the
     stack of whoever answers, where a task would be put off to the next turn of the loop. One
-    coroutine may wait, once. Made by `enqueued`, which fills in the size.
+    coroutine may wait, once. Made by `enqueued`, which fills in the size. *gone* is told when whoever
+    waits is cancelled.
     """
 
     request: InferRequest
@@ -30,9 +31,10 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     queued_at: float
     rows: int
     nbytes: int
+    gone: Callable[[Entry], None] | None = None
     flight: Any = None
     line: Class | None = None
-    turn: int = 0
+    turn: float = 0.0
     returns: int = 0
     alone: bool = False
     waits: bool = True
@@ -49,18 +51,19 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         if self.waits:
             self.waits = False
             self.response = response
-            if self.wake is not None:
-                self._go_on(self.wake)
+            self._go_on()
 
     def fail(self, error: BaseException) -> None:
         """Raise *error* where the answer is awaited, if it is."""
         if self.waits:
             self.waits = False
             self.error = error
-            if self.wake is not None:
-                self._go_on(self.wake)
+            self._go_on()
 
-    def _go_on(self, wake: Callable[[Any], object]) -> None:
+    def _go_on(self) -> None:
+        wake = self.wake
+        if wake is None:
+            return
         # Forgotten first: it leads back to this entry, a circle that the collector, which does not
         # look into entries, would not find.
         self.wake = None
@@ -99,6 +102,8 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         if not self.waits:
             return False
         self.fail(asyncio.CancelledError())
+        if self.gone is not None:
+            self.gone(self)
         return True
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -118,35 +123,44 @@ class Entry(msgspec.Struct, eq=False, gc=False):
             self.loop.call_soon(callback, self)
 
 
-def enqueued(request: InferRequest, loop: asyncio.AbstractEventLoop, queued_at: float) -> Entry:
+def enqueued(
+    request: InferRequest,
+    loop: asyncio.AbstractEventLoop,
+    queued_at: float,
+    gone: Callable[[Entry], None] | None = None,
+) -> Entry:
     """The entry of *request*, with its rows and bytes."""
     inputs = request.inputs
     if len(inputs) == 1:
-        tensor = inputs[0]
+        (tensor,) = inputs
         shape = tensor.shape
-        return Entry(request, loop, queued_at, shape[0] if shape else 1, tensor.nbytes)
-    return Entry(request, loop, queued_at, request.rows, sum([t.nbytes for t in inputs]))
+        return Entry(
+            request, loop, queued_at, shape[0] if shape else 1, len(tensor.data), gone
+        )
+    size = sum([len(tensor.data) for tensor in inputs])
+    return Entry(request, loop, queued_at, request.rows, size, gone)
 
 
 class Lines:
-    """Entries by compatibility class; the class whose head has waited longest goes first."""
+    """Entries by compatibility class; the class whose head has waited longest goes first.
+
+    *rows* counts what waits, an entry without rows as one: it takes room too.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[Class, deque[Entry]] = {}
-        self._turn = 0
-        self._first_turn = 0
+        self._first_turn = 0.0
         self.rows = 0
         self.bytes = 0
-        self._count = 0
 
     def __repr__(self) -> str:
-        return f"<Lines {self._count} entries, {self.rows} rows, {self.bytes} bytes>"
+        return f"<Lines {len(self)} entries, {self.rows} rows, {self.bytes} bytes>"
 
     def __bool__(self) -> bool:
-        return self._count > 0
+        return bool(self._lines)
 
     def __len__(self) -> int:
-        return self._count
+        return sum([len(line) for line in self._lines.values()])
 
     def __iter__(self) -> Iterator[Entry]:
         for line in self._lines.values():
@@ -155,10 +169,8 @@ class Lines:
     def append(self, entry: Entry, line: Class | None) -> None:
         """Put *entry* at the end of its *line*; None gives it a line of its own."""
         entry.line = line = (id(entry),) if line is None else line
-        self._turn = entry.turn = self._turn + 1
-        self.rows += entry.rows
+        self.rows += entry.rows or 1
         self.bytes += entry.nbytes
-        self._count += 1
         entries = self._lines.get(line)
         if entries is None:
             self._lines[line] = deque((entry,))
@@ -170,6 +182,7 @@ class Lines:
         self.append(entry, line)
         entries = self._lines[entry.line or ()]
         entries.rotate(1)
+        # Before every instant at which anybody was queued.
         self._first_turn = entry.turn = self._first_turn - 1
 
     def remove(self, entry: Entry) -> None:
@@ -182,9 +195,8 @@ class Lines:
         if not entries:
             del self._lines[line]
         entry.line = None
-        self.rows -= entry.rows
+        self.rows -= entry.rows or 1
         self.bytes -= entry.nbytes
-        self._count -= 1
 
     def take(self, rows: int, fits: Callable[[float, int], bool] | None = None) -> list[Entry]:
         """The next batch: the longest waiting entry, and up to *rows* rows of its class.
@@ -196,12 +208,16 @@ class Lines:
         lines = self._lines
         if len(lines) == 1:
             ((line, entries),) = lines.items()
+            if fits is None and self.rows <= rows:
+                # All that wait.
+                del lines[line]
+                self.rows = self.bytes = 0
+                return list(entries)
         else:
-            line, entries = min(lines.items(), key=lambda item: item[1][0].turn)
+            line, entries = min(lines.items(), key=_head_turn)
         first = entries.popleft()
         batch = [first]
         total, size, tightest = first.rows, first.nbytes, first.request.deadline
-        first.line = None
         while entries:
             following = entries[0]
             grown = total + following.rows
@@ -214,12 +230,15 @@ class Lines:
                 tightest = tighter
             batch.append(following)
             entries.popleft()
-            following.line = None
             total = grown
             size += following.nbytes
         if not entries:
             del lines[line]
-        self.rows -= total
+        self.rows -= sum([entry.rows or 1 for entry in batch])
         self.bytes -= size
-        self._count -= len(batch)
         return batch
+
+
+def _head_turn(item: tuple[Class, deque[Entry]]) -> float:
+    head = item[1][0]
+    return head.turn or head.queued_at

@@ -27,21 +27,22 @@ def compatibility(request: InferRequest) -> Class | None:
     of rows, cannot be merged.
     """
     parameters = request.parameters
-    if parameters and "sequence_id" in parameters:
-        return None
     inputs = request.inputs
     if len(inputs) == 1:
         tensor = inputs[0]
         if not tensor.shape:
             return None
+        if not parameters and not request.outputs:
+            # Most are so, and are told apart from the others by their length.
+            return (tensor.name, tensor.datatype, tensor.shape[1:], request.finish, None)
         shape: Any = (tensor.name, tensor.datatype, tensor.shape[1:])
     else:
         rows = {tensor.shape[0] if tensor.shape else -1 for tensor in inputs}
         if len(rows) != 1 or -1 in rows:
             return None
         shape = tuple(sorted((t.name, t.datatype, t.shape[1:]) for t in inputs))
-    if not request.outputs and not parameters:
-        return (shape, request.finish)
+    if parameters and "sequence_id" in parameters:
+        return None
     outputs = tuple(sorted({output.name for output in request.outputs}))
     rest = tuple(sorted((k, type(v).__name__, v) for k, v in (parameters or {}).items()))
     return (shape, request.finish, outputs, rest)
@@ -100,24 +101,39 @@ def split(response: InferResponse, rows: Sequence[int]) -> list[InferResponse]:
     if not response.outputs:
         raise BadAnswer("the answer to a batch has no outputs")
     total = sum(rows)
-    cut: list[list[Tensor]] = []
-    for tensor in response.outputs:
-        if not tensor.shape or tensor.shape[0] != total:
-            raise BadAnswer(
-                f"output '{tensor.name}' has shape {list(tensor.shape)} for a batch of {total} rows"
-            )
-        cut.append(_rows_of(tensor, rows, total))
+    strides = [_stride(tensor, total) for tensor in response.outputs]
     version = response.version
-    if rows.count(1) != len(rows):
-        return [InferResponse(tensors, version) for tensors in zip(*cut, strict=True)]
-    shared = Rows(response.outputs)
-    return [
-        InferResponse(tensors, version, None, None, shared, row)
-        for row, tensors in enumerate(zip(*cut, strict=True))
+    if 0 not in strides and rows.count(1) == len(rows):
+        shared = Rows(response.outputs, max(strides))
+        return [InferResponse(None, version, None, None, shared, row) for row in range(total)]
+    cut = [
+        _rows_of(tensor, rows, total, stride)
+        for tensor, stride in zip(response.outputs, strides, strict=True)
     ]
+    return [InferResponse(tensors, version) for tensors in zip(*cut, strict=True)]
 
 
-def _rows_of(tensor: Tensor, rows: Sequence[int], total: int) -> list[Tensor]:
+def _stride(tensor: Tensor, total: int) -> int:
+    """The bytes of one of *total* rows, 0 where rows are of no or of different sizes.
+
+    Raises BadAnswer where *tensor* has another number of rows or bytes.
+    """
+    shape = tensor.shape
+    if not shape or shape[0] != total:
+        raise BadAnswer(
+            f"output '{tensor.name}' has shape {list(shape)} for a batch of {total} rows"
+        )
+    stride = ITEM_SIZE[tensor.datatype]
+    for extent in shape[1:]:
+        stride *= extent
+    if tensor.datatype != "BYTES" and tensor.nbytes != total * stride:
+        raise BadAnswer(
+            f"output '{tensor.name}' has {tensor.nbytes} bytes for {tensor.datatype}{list(shape)}"
+        )
+    return stride
+
+
+def _rows_of(tensor: Tensor, rows: Sequence[int], total: int, stride: int) -> list[Tensor]:
     name, datatype, trailing = tensor.name, tensor.datatype, tensor.shape[1:]
     per_row = prod(trailing)
     data: Buffer = tensor.data
@@ -125,23 +141,10 @@ def _rows_of(tensor: Tensor, rows: Sequence[int], total: int) -> list[Tensor]:
         data = memoryview(data)
     tensors = []
     start = row = 0
-    width = ITEM_SIZE[datatype]
-    if width:
-        stride = width * per_row
-        if len(data) != total * stride:
-            raise BadAnswer(
-                f"output '{name}' has {len(data)} bytes for {datatype}{list(tensor.shape)}"
-            )
-        one = (1, *trailing)
-        if stride and rows.count(1) == len(rows):
-            return [
-                Tensor(name, datatype, one, data[start : start + stride])
-                for start in range(0, total * stride, stride)
-            ]
+    if ITEM_SIZE[datatype]:
         for count in rows:
             end = start + count * stride
-            shape = one if count == 1 else (count, *trailing)
-            tensors.append(Tensor(name, datatype, shape, data[start:end]))
+            tensors.append(Tensor(name, datatype, (count, *trailing), data[start:end]))
             start = end
         return tensors
     try:

@@ -13,24 +13,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.access_log import AccessLog
-    from gateway.exchange import Answer, Exchange, ExchangeService
-    from gateway.telemetry import SumCell, Telemetry
+    from gateway.exchange import Answer, Codec, Exchange, ExchangeService
+    from gateway.stages.gate import Gate
+    from gateway.telemetry import Telemetry
 
 
 class _Cells:
-    """The cells of one model; *requests* are found by protocol and status."""
+    """Where one kind of answer is counted: one model's, by one protocol, with one status."""
 
     __slots__ = ("cache_hit", "overhead", "request", "requests")
 
-    def __init__(self, model: str, telemetry: Telemetry) -> None:
+    def __init__(self, model: str, protocol: str, status: int, telemetry: Telemetry) -> None:
         self.request = telemetry.request_seconds.cell(model).observe
         self.cache_hit = telemetry.cache_hit_seconds.cell(model).observe
         self.overhead = telemetry.overhead_seconds.cell(model).observe
-        self.requests: dict[tuple[str, int], SumCell] = {}
+        self.requests = telemetry.requests.cell(model, protocol, str(status))
 
 
 class Observe:
     """The outermost stage; *models* are the configured names, all others count as ``unknown``.
+
+    Whoever is below it is inside *gate*.
 
     Cache hits are timed apart, so that a warm cache cannot hide a slow model. Overhead is known
     only of requests that went upstream. A client that goes away counts with status 499.
@@ -40,43 +43,52 @@ class Observe:
         self,
         inner: ExchangeService,
         *,
+        gate: Gate,
         telemetry: Telemetry,
         access_log: AccessLog,
         models: Iterable[str],
     ) -> None:
         self._inner = inner
+        self._gate = gate
         self._telemetry = telemetry
         self._log = access_log
-        self._cells = {model: _Cells(model, telemetry) for model in models}
-        self._unknown: _Cells | None = None
+        self._samples = access_log.samples
+        self._models = frozenset(models)
+        self._cells: dict[tuple[str, Codec, int], _Cells] = {}
         self._left_waiting = telemetry.client_disconnects.cell("waiting")
         self._left_upstream = telemetry.client_disconnects.cell("upstream")
 
     def __repr__(self) -> str:
-        return f"<Observe {', '.join(self._cells)}>"
+        return f"<Observe {', '.join(sorted(self._models))}>"
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """The answer of the stages below, counted."""
+        gate = self._gate
+        gate.inside += 1
         try:
             answer = await self._inner(exchange)
         except asyncio.CancelledError:
             self._count_departure(exchange)
             raise
+        finally:
+            gate.inside -= 1
+            if not gate.inside:
+                gate.emptied()
         seconds = perf_counter() - exchange.arrived
         status = answer.status
-        cells = self._cells.get(exchange.model) or self._cells_of_unknown()
-        counter = cells.requests.get((exchange.codec.protocol, status))
-        if counter is None:
-            counter = self._counter(cells, exchange, status)
-        counter.value += 1
+        cells = self._cells.get((exchange.model, exchange.codec, status)) or self._learn(
+            exchange, status
+        )
+        cells.requests.value += 1
         trace = exchange.trace
-        if trace.cache.startswith("hit"):
-            cells.cache_hit(seconds)
-        else:
+        if trace.age is None:
             cells.request(seconds)
-            if trace.upstream:
-                cells.overhead(seconds - trace.upstream)
-        if self._log.wants(status):
+            upstream = (trace.far or trace).upstream
+            if upstream:
+                cells.overhead(seconds - upstream)
+        else:
+            cells.cache_hit(seconds)
+        if (status != 200 or self._samples) and self._log.wants(status):
             self._log.write(
                 exchange,
                 status=status,
@@ -89,9 +101,8 @@ class Observe:
     def _count_departure(self, exchange: Exchange) -> None:
         """The client went away; *phase* says whether an attempt was on its way by then."""
         status = ClientClosed.status
-        cells = self._cells.get(exchange.model) or self._cells_of_unknown()
-        self._counter(cells, exchange, status).value += 1
-        left = self._left_upstream if exchange.trace.attempts else self._left_waiting
+        self._learn(exchange, status).requests.value += 1
+        left = self._left_upstream if exchange.trace.gather().attempts else self._left_waiting
         left.value += 1
         if self._log.wants(status):
             seconds = perf_counter() - exchange.arrived
@@ -99,13 +110,10 @@ class Observe:
                 exchange, status=status, error=ClientClosed.code, sent=0, seconds=seconds
             )
 
-    def _cells_of_unknown(self) -> _Cells:
-        if self._unknown is None:
-            self._unknown = _Cells("unknown", self._telemetry)
-        return self._unknown
-
-    def _counter(self, cells: _Cells, exchange: Exchange, status: int) -> SumCell:
-        protocol = exchange.codec.protocol
-        counter = self._telemetry.requests.cell(exchange.model, protocol, str(status))
-        cells.requests[protocol, status] = counter
-        return counter
+    def _learn(self, exchange: Exchange, status: int) -> _Cells:
+        """The cells for *status*; a made-up model is not remembered, and counts as unknown."""
+        codec = exchange.codec
+        cells = _Cells(exchange.model, codec.protocol, status, self._telemetry)
+        if exchange.model in self._models:
+            self._cells[exchange.model, codec, status] = cells
+        return cells

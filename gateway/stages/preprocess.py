@@ -12,7 +12,7 @@ from gateway.steps import bind_inputs
 from gateway.wire.message import InferRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.steps import InputStep, Kernel
     from gateway.wire.message import Finish, InferResponse, Service
@@ -58,7 +58,7 @@ class Preprocess:
         kinds = ", ".join(step.kind for step in self._steps)
         return f"<Preprocess [{kinds}] {self._bound!r}>"
 
-    async def __call__(self, request: InferRequest) -> InferResponse:
+    def __call__(self, request: InferRequest) -> Awaitable[InferResponse]:
         """Answer *request*; raises InvalidRequest for inputs that a step cannot take, Shed."""
         kernel = self._bound.kernel()
         given = request.inputs
@@ -66,7 +66,11 @@ class Preprocess:
             if kernel is not self._kernel:
                 self._kernel, self._finish = kernel, partial(self._inline, kernel)
             request.finish = self._finish
-            return await self._inner(request)
+            return self._inner(request)
+        return self._now(request, kernel)
+
+    async def _now(self, request: InferRequest, kernel: Kernel) -> InferResponse:
+        given = request.inputs
         started = self._clock()
         if sum([tensor.nbytes for tensor in given]) <= self._inline_bytes:
             inputs = self._inline(kernel, given)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from gateway.wire.tensor import Tensor
 
@@ -42,7 +42,8 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     """What the stages note about one request on its way; times are seconds.
 
     *cache* is the text of ``Cache-Status`` behind the cache's name, "" without a cache; *age* is
-    that of a cached answer, None for one that was made now.
+    that of a cached answer, None for one that was made now. *far* is the trace of the merged request
+    that this one was part of: all members share it, as copying it to each would cost more.
     """
 
     queue: float = 0.0
@@ -56,17 +57,22 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     digest: str = ""
     attempts: int = 0
     batch_rows: int = 0
+    far: Trace | None = None
 
-    def copy_attempt(self, other: Trace) -> None:
-        """Take over what *other*, the trace of a merged request, learned behind the queue."""
-        self.queue += other.queue
-        self.preprocess += other.preprocess
-        self.upstream = other.upstream
-        self.infer = other.infer
-        self.endpoint = other.endpoint
-        self.digest = other.digest or self.digest
-        self.attempts += other.attempts
-        self.batch_rows = other.batch_rows
+    def gather(self) -> Trace:
+        """This trace with what *far* has learned; whoever is in a hurry looks at both instead."""
+        far = self.far
+        if far is not None:
+            self.far = None
+            self.queue += far.queue
+            self.preprocess += far.preprocess
+            self.upstream = far.upstream
+            self.infer = far.infer
+            self.endpoint = far.endpoint
+            self.digest = far.digest or self.digest
+            self.attempts += far.attempts
+            self.batch_rows = far.batch_rows
+        return self
 
 
 class CacheRules:
@@ -132,29 +138,35 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
 
 
 class Rows:
-    """The answer to a merged request, from which its one-row members are cut.
+    """The answer to a merged request, from which its one-row members are cut when asked for.
 
     *kept* is for codecs: what is cheaper to make for all rows at once, such as their text.
+    *row_bytes* is the size of the largest output of one row.
     """
 
-    __slots__ = ("kept", "outputs")
+    __slots__ = ("kept", "outputs", "row_bytes")
 
-    def __init__(self, outputs: tuple[Tensor, ...]) -> None:
+    def __init__(self, outputs: tuple[Tensor, ...], row_bytes: int) -> None:
         self.outputs = outputs
+        self.row_bytes = row_bytes
         self.kept: Any = None
 
     def __repr__(self) -> str:
         return f"<Rows {list(self.outputs)}>"
+
+    def cut(self, row: int) -> tuple[Tensor, ...]:
+        """The outputs of *row*, as slices."""
+        return tuple([output.row(row) for output in self.outputs])
 
 
 class InferResponse(msgspec.Struct, eq=False, gc=False):
     """The outputs of a model; *encoded* keeps bodies that a codec made of it, by codec and form.
 
     A response may answer many requests (cache, merged fills), so nothing in it names one. *rows*
-    is set where it is row *row* of a batch.
+    is set where it is row *row* of a batch: then *given* is None until somebody asks for outputs.
     """
 
-    outputs: tuple[Tensor, ...]
+    given: tuple[Tensor, ...] | None
     version: str = ""
     parameters: dict[str, Any] | None = None
     encoded: dict[Any, Any] | None = None
@@ -164,10 +176,30 @@ class InferResponse(msgspec.Struct, eq=False, gc=False):
     def __repr__(self) -> str:
         return f"<InferResponse version={self.version!r} {list(self.outputs)}>"
 
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The model's outputs, in its order."""
+        given = self.given
+        if given is None:
+            given = self.given = () if self.rows is None else self.rows.cut(self.row)
+        return given
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest output; those of a row are in *rows*."""
+        return max([len(output.data) for output in self.outputs], default=0)
+
 
 class Service(Protocol):
-    """The one shape of everything between codec and transport."""
+    """The one shape of everything between codec and transport.
 
-    async def __call__(self, request: InferRequest, /) -> InferResponse:
-        """Answer *request* or raise a GatewayError."""
+    A stage that has nothing to do on the way back is a plain function, which gives what the next
+    one gave: a coroutine for each stage would cost more than what most of them do.
+    """
+
+    def __call__(self, request: InferRequest, /) -> Awaitable[InferResponse]:
+        """What to await, once, for the answer to *request*.
+
+        Calling and awaiting may both raise a GatewayError; what was called must be awaited.
+        """
         ...

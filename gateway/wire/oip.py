@@ -16,7 +16,7 @@ import msgspec
 from gateway.errors import InvalidRequest, Unsupported
 from gateway.wire.message import NEVER, NO_RULES, CacheRules, InferRequest, Trace
 from gateway.wire.oip_binary import Blobs, binary_input, raw_input
-from gateway.wire.oip_json import CODE, MAX_DEPTH, depth_of, explain
+from gateway.wire.oip_json import MAX_DEPTH, PLAIN, depth_of, explain
 from gateway.wire.oip_parameters import (
     BINARY,
     Output,
@@ -78,10 +78,9 @@ class _PlainRequest(msgspec.Struct, Generic[_T], forbid_unknown_fields=True, gc=
 
 _FLOATS: Final = msgspec.json.Decoder(_PlainRequest[float]).decode
 _INTEGERS: Final = msgspec.json.Decoder(_PlainRequest[int]).decode
-_decode_plain: Final[dict[str, Callable[[Buffer], _PlainRequest[Any]]]] = {
+_DECODE_PLAIN: Final[dict[str, Callable[[Buffer], _PlainRequest[Any]]]] = {
     datatype: _FLOATS if datatype in {"FP32", "FP64"} else _INTEGERS
-    for datatype in CODE
-    if datatype != "BOOL"
+    for datatype in PLAIN
 }
 _NOT_PLAIN: Final = (
     msgspec.DecodeError, UnicodeDecodeError, RecursionError,  # not of that form
@@ -156,29 +155,28 @@ def decode_plain(  # noqa: PLR0917 - names would cost a tenth of the whole
 
     None for every other, the faulty ones included: `decode_request` knows what to say about them.
     """
-    check = signature.only
-    if check is None or (decode := _decode_plain.get(check.datatype)) is None:
+    check = signature.plain
+    if check is None:
         return None
+    datatype = check.datatype
     try:
-        document = decode(body)
+        document = _DECODE_PLAIN[datatype](body)
         (item,) = document.inputs
         shape = item.shape
         count, pack = check.shapes[shape]
-        values = item.data
         if (
-            len(values) != count
-            or item.name != check.name
-            or item.datatype != check.datatype
+            item.name != check.name
+            or item.datatype != datatype
+            or len(item.data) != count
             or document.parameters
             or document.outputs
-            or signature.binary_only
         ):
             return None
-        tensors = (Tensor(check.name, check.datatype, shape, pack(*values)),)
+        tensor = Tensor(item.name, datatype, shape, pack(*item.data))
     except _NOT_PLAIN:
         return None
     # By position: names would cost a fifth of the whole.
-    return InferRequest(model, tensors, document.id or "", (), None, deadline, 0, trace, rules)
+    return InferRequest(model, (tensor,), document.id or "", (), None, deadline, 0, trace, rules)
 
 
 def _read(

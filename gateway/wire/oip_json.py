@@ -32,6 +32,9 @@ CODE: Final[dict[str, str]] = {
     "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q", "FP32": "f", "FP64": "d",
 }  # fmt: skip
 
+# What the short way decodes: a truth value is no number in JSON.
+PLAIN: Final = frozenset(CODE) - {"BOOL"}
+
 # JSON has numbers of any precision, but no server agrees on what a half would round to.
 BINARY_ONLY: Final = frozenset({"FP16", "BF16"})
 

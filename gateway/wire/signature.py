@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import InvalidRequest
 from gateway.wire.oip_json import (
     BINARY_ONLY,
+    PLAIN,
     binary_only,
     decode_values,
     pack_values,
@@ -93,9 +94,13 @@ class InputCheck:
 
 
 class Signature:
-    """The inputs and outputs of *model* by name; *only* is the input of a model with one."""
+    """The inputs and outputs of *model* by name.
 
-    __slots__ = ("binary_only", "inputs", "model", "only", "outputs")
+    *only* is the input of a model with one, *plain* the same where all that goes in and out are
+    numbers that JSON can carry.
+    """
+
+    __slots__ = ("binary_only", "inputs", "model", "only", "outputs", "plain")
 
     def __init__(self, model: ModelInfo) -> None:
         self.model = model
@@ -103,6 +108,9 @@ class Signature:
         self.only = next(iter(self.inputs.values())) if len(self.inputs) == 1 else None
         self.outputs = {spec.name: spec for spec in model.outputs}
         self.binary_only = [spec for spec in model.outputs if spec.datatype in BINARY_ONLY]
+        self.plain = self.only
+        if self.only is not None and (self.binary_only or self.only.datatype not in PLAIN):
+            self.plain = None
 
     def __repr__(self) -> str:
         return f"<Signature of {self.model.name} {self.model.version}>"

@@ -71,6 +71,14 @@ class Tensor(msgspec.Struct, eq=False, gc=False):
             return self
         return Tensor(self.name, self.datatype, self.shape, bytes(self.data))
 
+    def row(self, row: int) -> Tensor:
+        """Row *row* as a tensor of one row, which shares this one's buffer; not of BYTES."""
+        trailing = self.shape[1:]
+        stride = ITEM_SIZE[self.datatype] * prod(trailing)
+        data = self.data if isinstance(self.data, memoryview) else memoryview(self.data)
+        start = row * stride
+        return Tensor(self.name, self.datatype, (1, *trailing), data[start : start + stride])
+
     def array(self) -> Array:
         """A read-only numpy view of *shape*; BYTES becomes an object array of `bytes`."""
         if self.datatype == "BYTES":

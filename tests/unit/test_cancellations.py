@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.access_log import AccessLog
 from gateway.drive import drive
 from gateway.errors import BadAnswer, ConnectionLost, Draining, InvalidRequest, UpstreamError
 from gateway.exchange import Answer
-from gateway.stages.admission import Admission, Gate
+from gateway.stages.gate import Gate
 from gateway.stages.infer import OFF_LOOP, Infer
+from gateway.stages.observe import Observe
 from gateway.telemetry import Telemetry
 from gateway.wire.message import InferRequest, InferResponse
 from gateway.wire.tensor import Tensor
@@ -209,13 +211,15 @@ async def test_a_cancelled_exchange_leaves_the_gate() -> None:
             await turn(3)
             return Answer(200, b"", [])
 
-        admission = Admission(inner, gate=gate, telemetry=Telemetry(models=["digits"]))
-        task = asyncio.ensure_future(admission(make_exchange()))
+        telemetry = Telemetry(models=["digits"])
+        log = AccessLog(telemetry=telemetry, errors=False)
+        observe = Observe(inner, gate=gate, telemetry=telemetry, access_log=log, models=["digits"])
+        task = asyncio.ensure_future(observe(make_exchange()))
         await turn(at)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert gate.inside == 0
-        await gate.emptied()
+        await gate.wait_empty()
 
 
 class Threaded:

@@ -166,8 +166,9 @@ async def test_slow_clients_are_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
         if data:
             scene.feed(data)
         patience = {"head": 10, "fresh": 10, "body": 20, "large body": 20, "idle": 30}[what]
-        scene.connection.since -= patience - 5
         sweep = asyncio.ensure_future(scene.lane.sweep())
+        await settle()
+        scene.connection.since -= patience - 5
         await settle()
         assert not scene.wire.is_closing(), what
         scene.connection.since -= 5

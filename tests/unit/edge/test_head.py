@@ -254,10 +254,10 @@ def test_the_memory_is_bounded() -> None:
     heads = Heads(max_body=10)
     for number in range(3000):
         assert heads.read(head(b"Content-Length: 5", b"X-Request-Id: %d" % number)) is not None
-    assert len(heads._known) <= 1024
+    assert len(heads.known) <= 1024
     long = head(b"Content-Length: 5", b"X: " + b"a" * 4000)
     assert heads.read(long) is not None
-    assert long not in heads._known
+    assert long not in heads.known
 
 
 # Agreement.

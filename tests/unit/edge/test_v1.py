@@ -27,7 +27,7 @@ def test_a_prediction_comes_back_in_the_format_of_the_question() -> None:
         request = asked.codec.decode(asked, info)
         answer = asked.codec.encode(asked, request, sums(request), info)
         assert (answer.status, answer.body) == (200, expected)
-        assert answer.headers == [("Content-Type", "application/json")]
+        assert list(answer.headers) == [("Content-Type", "application/json")]
 
 
 def test_a_request_takes_over_what_the_exchange_knows() -> None:

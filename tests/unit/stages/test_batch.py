@@ -336,6 +336,7 @@ async def test_members_learn_what_happened_to_their_batch() -> None:
     batch.respond()
     await asyncio.gather(*tasks)
     for each in asked:
+        each.trace.gather()
         assert each.trace.endpoint == "e0"
         assert each.trace.digest == MODEL.digest
         assert each.trace.infer == 0.004

@@ -44,7 +44,7 @@ async def test_the_steps_of_a_batch_run_once() -> None:
     assert [values(response) for response in await asyncio.gather(*tasks)] == [[2], [4, 6]]
     # What was asked is as it was: another attempt would double it again.
     assert asked[1].inputs[0].array()[:, 0].tolist() == [2, 3]
-    assert all(one.trace.preprocess > 0 for one in asked)
+    assert all(one.trace.gather().preprocess > 0 for one in asked)
 
 
 async def test_a_row_that_a_step_refuses_fails_its_request_alone() -> None:

@@ -48,6 +48,8 @@ def test_takes_the_class_whose_head_has_waited_longest(loop: asyncio.AbstractEve
     """A busy class does not starve a rare one."""
     lines = Lines()
     first, rare, *more = [entry(loop) for _ in range(5)]
+    for instant, each in enumerate((first, rare, *more), 1):
+        each.queued_at = float(instant)
     lines.append(first, ("busy",))
     lines.append(rare, ("rare",))
     for each in more:

@@ -11,17 +11,23 @@ from typing import Any
 import pytest
 
 from gateway.access_log import AccessLog
-from gateway.exchange import Exchange
+from gateway.errors import InvalidRequest
+from gateway.exchange import Answer, Exchange, ExchangeService
+from gateway.stages.gate import Gate
 from gateway.stages.observe import Observe
 from gateway.telemetry import Telemetry
 from tests.support.exchanges import Scripted, make_exchange
 
 
-def observe(inner: Scripted, telemetry: Telemetry, **log: Any) -> Observe:
+def observe(
+    inner: ExchangeService, telemetry: Telemetry, *, gate: Gate | None = None, **log: Any
+) -> Observe:
     """The stage over *inner* for the model ``digits``."""
     log.setdefault("errors", False)
     access_log = AccessLog(telemetry=telemetry, **log)
-    return Observe(inner, telemetry=telemetry, access_log=access_log, models=["digits"])
+    return Observe(
+        inner, gate=gate or Gate(), telemetry=telemetry, access_log=access_log, models=["digits"]
+    )
 
 
 def counts(telemetry: Telemetry) -> dict[tuple[str, ...], float]:
@@ -76,7 +82,7 @@ async def test_a_cache_hit_is_timed_apart() -> None:
     telemetry = Telemetry(["digits"])
 
     def hit(exchange: Exchange) -> None:
-        exchange.trace.cache = "hit; ttl=376"
+        exchange.trace.cache, exchange.trace.age = "hit; ttl=376", 1.0
 
     await observe(Scripted(note=hit), telemetry)(make_exchange())
 
@@ -143,7 +149,10 @@ async def test_what_the_log_wants_is_written(
     path = tmp_path / "log"
     with path.open("wb") as file:
         log = AccessLog(telemetry=Telemetry(), fd=file.fileno(), sample=1.0)
-        stage = Observe(inner(), telemetry=Telemetry(["digits"]), access_log=log, models=["digits"])
+        telemetry = Telemetry(["digits"])
+        stage = Observe(
+            inner(), gate=Gate(), telemetry=telemetry, access_log=log, models=["digits"]
+        )
         try:
             await stage(make_exchange())
         except asyncio.CancelledError:
@@ -153,3 +162,30 @@ async def test_what_the_log_wants_is_written(
     line = json.loads(path.read_bytes())
     assert (line["status"], line["error"], line["bytes_out"]) == (status, error, sent)
     assert line["total_ms"] > 0
+
+
+async def test_counts_who_is_inside() -> None:
+    """In with the request, out with its answer."""
+    gate, release = Gate(), asyncio.get_running_loop().create_future()
+
+    async def held(exchange: Exchange) -> Answer:
+        await release
+        return Answer(200, b"", [])
+
+    task = asyncio.ensure_future(observe(held, Telemetry(["digits"]), gate=gate)(make_exchange()))
+    waiter = asyncio.ensure_future(gate.wait_empty())
+    await asyncio.sleep(0)
+    assert gate.inside == 1
+    release.set_result(None)
+    await task
+    assert gate.inside == 0
+    await waiter
+
+
+@pytest.mark.parametrize("error", [InvalidRequest("bad"), ZeroDivisionError()])
+async def test_counts_out_whoever_fails(error: BaseException) -> None:
+    """An error leaves by the same gate."""
+    gate = Gate()
+    with pytest.raises(type(error)):
+        await observe(Scripted(error=error), Telemetry(["digits"]), gate=gate)(make_exchange())
+    assert gate.inside == 0

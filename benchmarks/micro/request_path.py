@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one request costs the gateway's own code: python -m benchmarks.micro.request_path
+
+The real lane, stack and transport of a configuration run in one process without sockets: each
+round, every connection is given one request, and the scripted worker answers what was sent. The
+figure is processor time for each request, so that other processes disturb it little.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import pstats
+import socket
+import statistics
+import tempfile
+import time
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvloop
+
+from benchmarks.contenders import CONFIGS, DIGIT_ROWS
+from benchmarks.payloads import json_rows
+from benchmarks.processes import ROOT
+from gateway.access_log import AccessLog
+from gateway.config.load import load
+from gateway.edge.lane import Lane
+from gateway.pipeline import Gateway
+from gateway.telemetry import Telemetry
+from gateway.upstream import link
+from gateway.wire.frames import (
+    PREFIX,
+    PREFIX_SIZE,
+    Hello,
+    InferHead,
+    Kind,
+    ResultHead,
+    frame,
+    heads_of,
+    read_head,
+    tensor_frame,
+)
+from gateway.wire.model import ModelInfo, TensorSpec
+from gateway.wire.tensor import Tensor
+
+MODEL = ModelInfo(
+    "digits", "1", "onnx_onnxv1", "0" * 64,
+    (TensorSpec("image", "FP32", (-1, 64)),),
+    (TensorSpec("label", "INT64", (-1,)), TensorSpec("probabilities", "FP32", (-1, 10))),
+    batched=True,
+)  # fmt: skip
+
+
+_BUSY = attrgetter("busy")
+
+
+class Client:
+    """A client's end of a transport: it counts what it is sent."""
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.bytes = 0
+        self.last = b""
+
+    def write(self, data: bytes) -> None:
+        """One answer."""
+        self.answers += 1
+        self.bytes += len(data)
+        self.last = data
+
+    def is_closing(self) -> bool:
+        """Never."""
+        return False
+
+    def get_extra_info(self, _name: str) -> Any:  # noqa: ANN401 - as asyncio's
+        """An address."""
+        return ("127.0.0.1", 1)
+
+
+class Worker:
+    """A worker's end of a transport: frames in, prepared frames out at the next turn."""
+
+    def __init__(self, wire: Any, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ANN401
+        self.wire = wire
+        self.loop = loop
+        self.frames = 0
+        self.results: dict[int, tuple[ResultHead, list[Tensor]]] = {}
+        rng = np.random.default_rng(1)
+        self.scores = rng.random((64, 10)).astype(np.float32)
+        self.labels = rng.integers(0, 10, 64)
+
+    def writelines(self, buffers: list[Any]) -> None:
+        """A request; answered with as many rows as it has."""
+        data = b"".join(buffers)
+        self.frames += 1
+        self.loop.call_soon(self.answer, data)
+
+    def answer(self, data: bytes) -> None:
+        """Give the wire the result frame, as a socket would."""
+        kind, id_, head = _parse(data)
+        assert kind is Kind.INFER
+        rows = head.inputs[0].shape[0]
+        if rows not in self.results:
+            tensors = (
+                Tensor.of("label", self.labels[:rows]),
+                Tensor.of("probabilities", self.scores[:rows]),
+            )
+            self.results[rows] = (ResultHead(heads_of(tensors), 1, 20, 0, rows), tensors)
+        result, tensors = self.results[rows]
+        self.feed(b"".join(tensor_frame(Kind.RESULT, id_, result, tensors)))
+
+    def feed(self, data: bytes) -> None:
+        """Bytes for the gateway."""
+        view = memoryview(data)
+        while view:
+            buffer = self.wire.get_buffer(len(view))
+            count = min(len(buffer), len(view))
+            buffer[:count] = view[:count]
+            self.wire.buffer_updated(count)
+            view = view[count:]
+
+    def is_closing(self) -> bool:
+        """Never."""
+        return False
+
+    def abort(self) -> None:
+        """Nothing to close."""
+
+
+def _parse(data: bytes) -> tuple[Kind, int, InferHead]:
+    _, kind, _, id_, size, _ = PREFIX.unpack_from(data)
+    return Kind(kind), id_, read_head(data[PREFIX_SIZE : PREFIX_SIZE + size], InferHead)
+
+
+class Rig:
+    """A gateway of *config* with *connections* clients and one scripted worker."""
+
+    def __init__(self, config: str, connections: int) -> None:
+        loop = asyncio.get_running_loop()
+        telemetry = Telemetry(models=["digits"])
+        settings = load(str(CONFIGS / config))
+        self.runtime = tempfile.TemporaryDirectory(prefix="bench-")
+        self.gateway = Gateway(
+            settings,
+            runtime=Path(self.runtime.name),
+            telemetry=telemetry,
+            access_log=AccessLog(telemetry=telemetry),
+        )
+        (endpoint,) = self.gateway.models["digits"].pool.endpoints
+        wire = link._Wire(endpoint.transport, loop)  # noqa: SLF001 - there is no socket to make it by
+        self.worker = Worker(wire, loop)
+        wire.connection_made(self.worker)  # type: ignore[arg-type]
+        self.worker.feed(frame(Kind.HELLO, 0, Hello("1", 1, MODEL)))
+        lane = Lane(self.gateway.service, fallback=asyncio.Protocol)
+        self.clients = [Client() for _ in range(connections)]
+        self.lanes = [lane() for _ in self.clients]
+        for connection, client in zip(self.lanes, self.clients, strict=True):
+            connection.connection_made(client)  # type: ignore[arg-type]
+        self.telemetry = telemetry
+
+    async def round(self, requests: list[bytes], start: int) -> None:
+        """One request on each connection; returns when all are answered."""
+        count = len(requests)
+        for number, connection in enumerate(self.lanes):
+            connection.data_received(requests[(start + number) % count])
+        while any(map(_BUSY, self.lanes)):
+            await asyncio.sleep(0)
+
+
+async def measure(options: argparse.Namespace) -> None:
+    """Rounds of rounds; prints the median and the spread."""
+    with np.load(ROOT / "models" / "digits" / "test.npz") as data:
+        rows = data["inputs"][:DIGIT_ROWS]
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        count = json_rows("digits", "image", rows).write(directory, "127.0.0.1:8000")
+        requests = [(directory / str(number)).read_bytes() for number in range(count)]
+    rig = Rig(options.config, options.connections)
+    every = options.connections
+
+    async def run(rounds: int) -> None:
+        for number in range(rounds):
+            await rig.round(requests, number * every)
+
+    await run(options.rounds // 4)
+    assert rig.clients[0].last.startswith(b"HTTP/1.1 200"), rig.clients[0].last
+    if options.profile:
+        profile = cProfile.Profile()
+        profile.enable()
+        await run(options.rounds)
+        profile.disable()
+        stats = pstats.Stats(profile)
+        stats.sort_stats("tottime").print_stats(options.profile)
+        calls = stats.total_calls / (options.rounds * every)  # type: ignore[attr-defined]
+        print(f"{calls:.1f} calls a request")
+        return
+    figures = []
+    for _ in range(options.repeat):
+        began = time.process_time()
+        await run(options.rounds)
+        figures.append((time.process_time() - began) * 1e6 / (options.rounds * every))
+        rig.telemetry.take()
+    print(
+        f"{options.config}, {every} connections: {statistics.median(figures):.2f} us a request "
+        f"({min(figures):.2f} to {max(figures):.2f}), "
+        f"{(options.rounds * every) / max(1, options.rounds):.0f} requests a round"
+    )
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", default="digits.yaml", help="one of benchmarks/configs")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--profile", type=int, metavar="LINES", help="print a profile instead")
+    uvloop.run(measure(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
