@@ -77,7 +77,7 @@ class Job:
         self,
         client: Client,
         id: int,  # noqa: A002 - as in the frame
-        head: bytes,
+        head: Buffer,
         body: memoryview,
         arrived: float,
     ) -> None:
@@ -226,10 +226,11 @@ class Engine:
             self._finished(job)
 
     def _take(self, job: Job) -> bool:
+        options = run_options()
         with self._lock:
             if job.state is not State.QUEUED:
                 return False
-            job.options = run_options()
+            job.options = options
             job.state = State.RUNNING
             return True
 

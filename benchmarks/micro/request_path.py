@@ -40,6 +40,7 @@ from gateway.wire.frames import (
     frame,
     heads_of,
     read_head,
+    read_tensors,
     tensor_frame,
 )
 from gateway.wire.model import ModelInfo, TensorSpec
@@ -91,17 +92,14 @@ class Worker:
         self.scores = rng.random((64, 10)).astype(np.float32)
         self.labels = rng.integers(0, 10, 64)
 
-    def writelines(self, buffers: list[Any]) -> None:
+    def write(self, data: bytes) -> None:
         """A request; answered with as many rows as it has."""
-        data = b"".join(buffers)
         self.frames += 1
         self.loop.call_soon(self.answer, data)
 
     def answer(self, data: bytes) -> None:
         """Give the wire the result frame, as a socket would."""
-        kind, id_, head = _parse(data)
-        assert kind is Kind.INFER
-        rows = head.inputs[0].shape[0]
+        id_, rows = _parse(data)
         if rows not in self.results:
             tensors = (
                 Tensor.of("label", self.labels[:rows]),
@@ -129,9 +127,14 @@ class Worker:
         """Nothing to close."""
 
 
-def _parse(data: bytes) -> tuple[Kind, int, InferHead]:
+def _parse(data: bytes) -> tuple[int, int]:
+    """The id and the rows of the inference in *data*."""
     _, kind, _, id_, size, _ = PREFIX.unpack_from(data)
-    return Kind(kind), id_, read_head(data[PREFIX_SIZE : PREFIX_SIZE + size], InferHead)
+    assert kind == Kind.INFER
+    middle = PREFIX_SIZE + size
+    head = read_head(data[PREFIX_SIZE:middle], InferHead)
+    (tensor,) = read_tensors(head.inputs, memoryview(data)[middle:])
+    return id_, tensor.rows
 
 
 class Rig:

@@ -239,8 +239,11 @@ class Batch:
             for entry in entries:
                 entry.fail(asyncio.CancelledError())
         else:
-            for entry in entries:
-                entry.fail(error or GatewayError("a batch ended without an answer"))
+            # A fault of ours, told whole to one: raised in many places, its traceback would grow.
+            first, *others = entries
+            first.fail(error or GatewayError("a batch ended without an answer"))
+            for entry in others:
+                entry.fail(RuntimeError(f"failed with the batch of another request: {error!r}"))
 
     def _dispatch_again(self, entry: Entry) -> None:
         flight = Flight([entry])

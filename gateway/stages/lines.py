@@ -3,27 +3,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.promise import Promised
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from contextvars import Context
+    import asyncio
+    from collections.abc import Callable, Iterator
 
     from gateway.stages.merge import Class
     from gateway.wire.message import InferRequest, InferResponse
 
 
-class Entry(msgspec.Struct, eq=False, gc=False):
-    """A request that waits, and what its coroutine awaits; *flight* is set while it is on its way.
+class Entry(msgspec.Struct, Promised["InferResponse"], eq=False, gc=False):
+    """A request that waits, and the promise of its answer; *flight* is set while it is on its way.
 
-    As a future it differs from asyncio's in one thing: a driven coroutine goes on at once, on the
-    stack of whoever answers, where a task would be put off to the next turn of the loop. One
-    coroutine may wait, once. Made by `enqueued`, which fills in the size. *gone* is told when whoever
-    waits is cancelled.
+    Made by `enqueued`, which fills in the size.
     """
 
     request: InferRequest
@@ -45,82 +43,6 @@ class Entry(msgspec.Struct, eq=False, gc=False):
 
     def __repr__(self) -> str:
         return f"<Entry {self.request!r} {'waits' if self.waits else 'done'}>"
-
-    def answer(self, response: InferResponse) -> None:
-        """Hand *response* to whoever waits, if anybody."""
-        if self.waits:
-            self.waits = False
-            self.response = response
-            self._go_on()
-
-    def fail(self, error: BaseException) -> None:
-        """Raise *error* where the answer is awaited, if it is."""
-        if self.waits:
-            self.waits = False
-            self.error = error
-            self._go_on()
-
-    def _go_on(self) -> None:
-        wake = self.wake
-        if wake is None:
-            return
-        # Forgotten first: it leads back to this entry, a circle that the collector, which does not
-        # look into entries, would not find.
-        self.wake = None
-        try:
-            wake(self)
-        except Exception as error:  # noqa: BLE001 - as a loop does for each of its callbacks
-            # The others in a batch must not go without their answers because of one waiter.
-            self.loop.call_exception_handler({"message": f"waiter of {self}", "exception": error})
-
-    # What asyncio asks of a future.
-
-    def __await__(self) -> Generator[Any, None, InferResponse]:
-        """Wait for the response; raises what `fail` was given."""
-        if self.waits:
-            self._asyncio_future_blocking = True
-            yield self
-        return self.result()
-
-    def result(self) -> InferResponse:
-        """The response; raises what `fail` was given, once."""
-        if self.response is not None:
-            return self.response
-        error = self.error or asyncio.InvalidStateError("nobody has answered yet")
-        self.error = None  # its traceback leads back here, too
-        try:
-            raise error
-        finally:
-            del error
-
-    def done(self) -> bool:
-        """Answered, failed or cancelled."""
-        return not self.waits
-
-    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
-        """Nobody wants the answer any more; False if it is there already."""
-        if not self.waits:
-            return False
-        self.fail(asyncio.CancelledError())
-        if self.gone is not None:
-            self.gone(self)
-        return True
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of whoever waits."""
-        return self.loop
-
-    def add_done_callback(
-        self, callback: Callable[[Any], object], *, context: Context | None = None
-    ) -> None:
-        """Call *callback* when done; a task, which has a *context*, not before the next turn."""
-        if context is not None:
-            step = callback
-            callback = lambda entry: self.loop.call_soon(step, entry, context=context)  # noqa: E731
-        if self.waits:
-            self.wake = callback
-        else:
-            self.loop.call_soon(callback, self)
 
 
 def enqueued(

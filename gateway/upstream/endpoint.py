@@ -24,7 +24,7 @@ from gateway.upstream.health import Ejection, Liveness
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.upstream.transport import Transport, Upcall
+    from gateway.upstream.transport import Reply, Transport, Upcall
     from gateway.wire.message import InferRequest, InferResponse
     from gateway.wire.model import ModelInfo
 
@@ -160,7 +160,7 @@ class Endpoint:
             trace.digest = self.info.digest
         return response
 
-    async def _within(self, answer: asyncio.Future[InferResponse], seconds: float) -> InferResponse:
+    async def _within(self, answer: Reply, seconds: float) -> InferResponse:
         # Not asyncio.timeout: a driven coroutine has no task that it could cancel.
         expired = False
 

@@ -19,6 +19,7 @@ from gateway.errors import (
     InvalidRequest,
     UpstreamError,
 )
+from gateway.promise import Promise
 from gateway.wire.frames import (
     ErrorHead,
     Frame,
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_ALL: list[str] = []
+# Bytes up to which a frame is put together to be written at once: to hand the loop each part of it
+# takes longer than to copy a small one.
+_JOINED = 32 << 10
 # A worker that is being restarted comes back within a second: look often at first, then less.
 RECONNECT_FIRST = 0.02
 RECONNECT_MOST = 0.5
@@ -67,25 +72,28 @@ class Link:
     def __repr__(self) -> str:
         return f"<Link {self.address} {'up' if self._wire is not None else 'down'}>"
 
-    def send(self, request: InferRequest) -> asyncio.Future[InferResponse]:
+    def send(self, request: InferRequest) -> Promise[InferResponse]:
         """Put *request* on the connection; see Transport."""
         wire = self._open_wire()
-        # Asking for the running loop costs a getpid() in Python 3.11; the wire knows its own.
-        loop = asyncio.get_running_loop() if wire is None else wire.loop
-        future: asyncio.Future[InferResponse] = loop.create_future()
         if wire is None:
-            future.set_exception(ConnectFailed(f"worker {self.address} is not connected"))
-            return future
+            lost: Promise[InferResponse] = Promise(asyncio.get_running_loop())
+            lost.fail(ConnectFailed(f"worker {self.address} is not connected"))
+            return lost
         self._last_id = id_ = (self._last_id + 1) & 0xFFFFFFFF
         budget = 0
         if request.deadline != NEVER:
             budget = max(1, int((request.deadline - perf_counter()) * 1e6))
-        names = [output.name for output in request.outputs]
+        names = [output.name for output in request.outputs] if request.outputs else _ALL
         head = InferHead(heads_of(request.inputs), names, budget)
-        wire.pending[id_] = (future, request)
-        wire.transport.writelines(tensor_frame(Kind.INFER, id_, head, request.inputs))
-        future.add_done_callback(lambda done: wire.forget(id_) if done.cancelled() else None)
-        return future
+        # The wire knows its loop; asking for the running one costs a getpid() in Python 3.11.
+        promise = Promise(wire.loop, wire.forget, id_)
+        wire.pending[id_] = (promise, request)
+        buffers = tensor_frame(Kind.INFER, id_, head, request.inputs)
+        if request.inputs and len(request.inputs[0].data) > _JOINED:
+            wire.transport.writelines(buffers)
+        else:
+            wire.transport.write(b"".join(buffers))
+        return promise
 
     async def probe(self) -> float:
         """One inference of the worker's own warm-up input; seconds from ping to pong."""
@@ -184,7 +192,7 @@ class _Wire(asyncio.BufferedProtocol):
         self._address = link.address
         self._reader = FrameReader()
         self.get_buffer = self._reader.get_buffer  # type: ignore[method-assign]
-        self.pending: dict[int, tuple[asyncio.Future[InferResponse], InferRequest]] = {}
+        self.pending: dict[int, tuple[Promise[InferResponse], InferRequest]] = {}
         self.pings: dict[int, asyncio.Future[PongHead]] = {}
         self.hello: asyncio.Future[Hello] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -219,9 +227,8 @@ class _Wire(asyncio.BufferedProtocol):
         self.transport.abort()
         lost = ConnectionLost(f"worker {self._address} went away: {self.reason}")
         pending, self.pending = self.pending, {}
-        for future, _ in pending.values():
-            if not future.done():
-                future.set_exception(ConnectionLost(lost.message))
+        for promise, _ in pending.values():
+            promise.fail(ConnectionLost(lost.message))
         for pong in self.pings.values():
             if not pong.done():
                 pong.set_exception(lost)
@@ -229,10 +236,10 @@ class _Wire(asyncio.BufferedProtocol):
             self.hello.set_exception(ConnectionRefusedError(lost.message))
         self._link.ended(self)
 
-    def forget(self, id_: int) -> None:
-        """Nobody waits for *id_* any more: say so to the worker."""
-        if self.pending.pop(id_, None) is not None and not self.transport.is_closing():
-            self.transport.write(frame(Kind.CANCEL, id_))
+    def forget(self, promise: Promise[InferResponse]) -> None:
+        """Nobody waits for *promise* any more: say so to the worker."""
+        if self.pending.pop(promise.id, None) is not None and not self.transport.is_closing():
+            self.transport.write(frame(Kind.CANCEL, promise.id))
 
     def _take(self, received: Frame) -> None:
         kind = received.kind
@@ -258,24 +265,24 @@ class _Wire(asyncio.BufferedProtocol):
     def _result(self, received: Frame) -> None:
         head = read_head(received.head, ResultHead)
         entry = self.pending.pop(received.id, None)
-        if entry is None or entry[0].done():
+        if entry is None:
             return  # cancelled while the answer was on its way
-        future, request = entry
+        promise, request = entry
         try:
             outputs = read_tensors(head.outputs, received.body)
         except FrameError as error:
-            future.set_exception(BadAnswer(f"worker {self._address}: {error}"))
+            promise.fail(BadAnswer(f"worker {self._address}: {error}"))
             raise
         trace = request.trace
         trace.infer = head.compute / 1e6
         trace.queue += head.queue / 1e6
         trace.batch_rows = head.rows
-        future.set_result(InferResponse(outputs))
+        promise.answer(InferResponse(outputs))
 
     def _error(self, received: Frame) -> None:
         head = read_head(received.head, ErrorHead)
         entry = self.pending.pop(received.id, None)
-        if entry is None or entry[0].done():
+        if entry is None:
             return
         known = _WORKER_ERRORS.get(head.code, UpstreamError)
-        entry[0].set_exception(known(head.message))
+        entry[0].fail(known(head.message))

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Generator
 
     from gateway.wire.message import InferRequest, InferResponse
     from gateway.wire.model import ModelInfo
@@ -28,6 +28,22 @@ class Upcall(Protocol):
         ...
 
 
+class Reply(Protocol):
+    """What `Transport.send` gives: a future of asyncio, or a `Promise`, which wakes at once."""
+
+    def __await__(self) -> Generator[Any, None, InferResponse]:
+        """Wait for the response."""
+        ...
+
+    def done(self) -> bool:
+        """Answered, failed or cancelled."""
+        ...
+
+    def cancel(self) -> bool:
+        """Nobody wants the answer any more; False if it is there already."""
+        ...
+
+
 class Transport(Protocol):
     """One peer, reached over one or more connections; many requests may be in flight."""
 
@@ -36,12 +52,12 @@ class Transport(Protocol):
         """Where the peer is, for people."""
         ...
 
-    def send(self, request: InferRequest) -> asyncio.Future[InferResponse]:
+    def send(self, request: InferRequest) -> Reply:
         """Put *request* on its way and return at once.
 
-        The future fails with ConnectFailed where nothing was sent, ConnectionLost where the peer
+        It fails with ConnectFailed where nothing was sent, ConnectionLost where the peer
         went away with it, BadAnswer for an answer that does not fit, or the peer's own error.
-        Cancelling the future tells the peer that nobody waits.
+        Cancelling it tells the peer that nobody waits.
         """
         ...
 

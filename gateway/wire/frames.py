@@ -66,20 +66,23 @@ class TensorHead(msgspec.Struct, frozen=True, array_like=True):
 
 
 class InferHead(msgspec.Struct, frozen=True, array_like=True):
-    """*outputs* empty means all. *budget*: microseconds until nobody waits any more, 0 for ever."""
+    """*inputs* is what `heads_of` makes; *outputs* empty means all.
 
-    inputs: list[TensorHead]
+    *budget*: microseconds until nobody waits any more, 0 for ever.
+    """
+
+    inputs: msgspec.Raw
     outputs: list[str] = []
     budget: int = 0
 
 
 class ResultHead(msgspec.Struct, frozen=True, array_like=True):
-    """Times in microseconds: *queue* from arrival to start, *compute* the run itself.
+    """*outputs* is what `heads_of` makes.
 
-    *pending*: requests that the worker still holds. *rows*: rows of the run.
+    Times in microseconds: *queue* from arrival to start, *compute* the run itself. *pending*: requests that the worker still holds. *rows*: rows of the run.
     """
 
-    outputs: list[TensorHead]
+    outputs: msgspec.Raw
     queue: int
     compute: int
     pending: int = 0
@@ -116,9 +119,21 @@ def frame(kind: Kind, id: int, head: Head | None = None) -> bytes:  # noqa: A002
     return PREFIX.pack(MAGIC, kind, 0, id, len(encoded), 0) + encoded
 
 
-def heads_of(tensors: tuple[Tensor, ...]) -> list[TensorHead]:
-    """The heads that announce *tensors*."""
-    return [TensorHead(t.name, t.datatype, t.shape, t.nbytes) for t in tensors]
+def heads_of(tensors: tuple[Tensor, ...]) -> msgspec.Raw:
+    """The heads that announce *tensors*, encoded; the same ones are encoded once."""
+    told = tuple([(t.name, t.datatype, t.shape, len(t.data)) for t in tensors])
+    heads = _encoded.get(told)
+    if heads is None:
+        heads = encode_heads([TensorHead(*each) for each in told])
+        if len(_encoded) >= _REMEMBERED:
+            _encoded.clear()
+        _encoded[told] = heads
+    return heads
+
+
+def encode_heads(heads: list[TensorHead]) -> msgspec.Raw:
+    """*heads* as they stand in the head of a frame."""
+    return msgspec.Raw(_encode(heads))
 
 
 def tensor_frame(
@@ -132,18 +147,19 @@ def tensor_frame(
     buffers: list[Buffer] = [b""]
     total = 0
     for tensor in tensors:
-        size = tensor.nbytes
-        buffers.append(tensor.data)
+        data = tensor.data
+        size = len(data)
+        buffers.append(data)
         total += size
-        if size % 8:
-            pad = _PAD[size % 8]
+        if size & 7:
+            pad = _PAD[size & 7]
             buffers.append(pad)
             total += len(pad)
     buffers[0] = PREFIX.pack(MAGIC, kind, 0, id, len(encoded), total) + encoded
     return buffers
 
 
-def read_head(raw: bytes, kind: type[H]) -> H:
+def read_head(raw: Buffer, kind: type[H]) -> H:
     """The head of a frame; raises FrameError if it is not a *kind*."""
     try:
         head: H = _DECODERS[kind].decode(raw)
@@ -152,25 +168,58 @@ def read_head(raw: bytes, kind: type[H]) -> H:
     return head
 
 
-def read_tensors(heads: list[TensorHead], body: memoryview) -> tuple[Tensor, ...]:
-    """The tensors of a body, as slices of it.
+def read_tensors(heads: msgspec.Raw, body: memoryview) -> tuple[Tensor, ...]:
+    """The tensors of a body, as slices of it; *heads* is what `heads_of` made.
 
     Raises FrameError where sizes do not add up or contradict datatype and shape.
     """
+    raw = bytes(heads)
+    known = _layouts.get(raw)
+    if known is None:
+        known = _layout(raw)
+        if len(raw) <= _REMEMBERED_SIZE:
+            if len(_layouts) >= _REMEMBERED:
+                _layouts.clear()
+            _layouts[raw] = known
+    places, total = known
+    if total != len(body):
+        raise FrameError(f"the padded tensors take {total} bytes; the body has {len(body)}")
     tensors = []
+    for name, datatype, shape, start, end in places:
+        data = body[start:end]
+        if datatype == "BYTES":
+            _check_elements(name, shape, data)
+        tensors.append(Tensor(name, datatype, shape, data))
+    return tuple(tensors)
+
+
+_Place: TypeAlias = tuple[str, str, tuple[int, ...], int, int]
+# What was announced before is neither encoded nor checked again: a model's tensors come in as many
+# forms as there are batch sizes.
+_REMEMBERED: Final = 1024
+_REMEMBERED_SIZE: Final = 1024
+_encoded: dict[tuple[tuple[str, str, tuple[int, ...], int], ...], msgspec.Raw] = {}
+_layouts: dict[bytes, tuple[list[_Place], int]] = {}
+_decode_heads = msgspec.msgpack.Decoder(list[TensorHead]).decode
+
+
+def _layout(raw: bytes) -> tuple[list[_Place], int]:
+    """Where each tensor is in a body that *raw* announces, and how long such a body is."""
+    try:
+        heads = _decode_heads(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FrameError(f"TensorHead: {error}") from error
+    places = []
     offset = 0
     for head in heads:
-        end = offset + head.size
-        if end > len(body) or head.size < 0:
-            raise FrameError(f"tensor '{head.name}' ends at byte {end} of {len(body)}")
         width = ITEM_SIZE.get(head.datatype)
         if width is None:
             raise FrameError(f"tensor '{head.name}': unknown datatype '{head.datatype}'")
         shape = head.shape
-        if len(shape) > MAX_RANK or min(shape, default=0) < 0:
+        if len(shape) > MAX_RANK or min(shape, default=0) < 0 or head.size < 0:
             raise FrameError(
-                f"tensor '{head.name}': {len(shape)} dimensions, the least {min(shape)}; "
-                f"at most {MAX_RANK} are possible, and none below 0"
+                f"tensor '{head.name}': {head.size} bytes in {len(shape)} dimensions, the least "
+                f"{min(shape, default=0)}; at most {MAX_RANK} are possible, and none below 0"
             )
         expected = width
         for dimension in shape:
@@ -180,40 +229,35 @@ def read_tensors(heads: list[TensorHead], body: memoryview) -> tuple[Tensor, ...
                 f"tensor '{head.name}': {head.datatype}{list(shape)} "
                 f"takes {expected} bytes, not {head.size}"
             )
-        data = body[offset:end]
-        if not width:
-            _check_elements(head, data)
-        tensors.append(Tensor(head.name, head.datatype, shape, data))
-        offset = end + (-head.size % 8)
-    if offset != len(body):
-        raise FrameError(f"the padded tensors take {offset} bytes; the body has {len(body)}")
-    return tuple(tensors)
+        places.append((head.name, head.datatype, shape, offset, offset + head.size))
+        offset += head.size + (-head.size % 8)
+    return places, offset
 
 
-def _check_elements(head: TensorHead, data: memoryview) -> None:
+def _check_elements(name: str, shape: tuple[int, ...], data: memoryview) -> None:
     try:
-        count = len(element_ends(data, head.name))
+        count = len(element_ends(data, name))
     except InvalidRequest as error:
         raise FrameError(error.message) from error
-    if count != prod(head.shape):
-        raise FrameError(f"tensor '{head.name}': {count} elements for the shape {list(head.shape)}")
+    if count != prod(shape):
+        raise FrameError(f"tensor '{name}': {count} elements for the shape {list(shape)}")
 
 
-class Frame:
+class Frame(msgspec.Struct, eq=False, gc=False):
     """One received frame; *head* is still encoded, *body* a view that stays valid."""
 
-    __slots__ = ("body", "head", "id", "kind")
-
-    def __init__(self, kind: Kind, id: int, head: bytes, body: memoryview) -> None:  # noqa: A002
-        self.kind = kind
-        self.id = id
-        self.head = head
-        self.body = body
+    kind: Kind
+    id: int
+    head: memoryview
+    body: memoryview
 
     def __repr__(self) -> str:
         return f"<Frame {self.kind.name} id={self.id} head={len(self.head)} body={len(self.body)}>"
 
 
+# To call an enumeration takes longer than all else that there is to do for a small frame.
+_KINDS: Final = {int(kind): kind for kind in Kind}
+_unpack = PREFIX.unpack_from
 _NO_BODY: Final = memoryview(b"")
 
 
@@ -224,7 +268,8 @@ class FrameReader:
     own size, into which the socket reads at once, so that a large tensor is never copied.
     """
 
-    __slots__ = ("_end", "_large", "_large_end", "_max_body", "_needed", "_stage", "_stage_view")
+    __slots__ = ("_end", "_large", "_large_end", "_large_head", "_max_body", "_needed", "_stage",
+                 "_stage_view")  # fmt: skip
 
     def __init__(self, *, max_body: int = MAX_BODY) -> None:
         self._max_body = max_body
@@ -234,6 +279,7 @@ class FrameReader:
         self._needed = PREFIX_SIZE
         self._large = _NO_BODY
         self._large_end = 0
+        self._large_head = 0
 
     def __repr__(self) -> str:
         return f"<FrameReader staged={self._end} large={self._large_end}/{len(self._large)}>"
@@ -253,7 +299,7 @@ class FrameReader:
             self._large_end += nbytes
             if self._large_end < len(self._large):
                 return []
-            complete = self._parse(self._large, 0)
+            complete = self._complete()
             self._large, self._large_end = _NO_BODY, 0
             return [complete]
         self._end += nbytes
@@ -268,45 +314,41 @@ class FrameReader:
         offset, end = 0, self._end
         self._needed = PREFIX_SIZE
         while end - offset >= PREFIX_SIZE:
-            total = self._announced(data, offset)
-            if end - offset < total:
+            magic, kind, reserved, id_, head, body = _unpack(data, offset)
+            if magic != MAGIC or reserved or kind not in _KINDS:
+                raise FrameError(f"not a frame: magic {magic}, kind {kind}, reserved {reserved}")
+            if head > MAX_HEAD or body > self._max_body:
+                raise FrameError(f"a frame of {head} + {body} bytes is over the limit")
+            start = offset + PREFIX_SIZE
+            middle = start + head
+            following = middle + body
+            if following > end:
+                total = following - offset
                 if total > STAGE_SIZE:
-                    self._start_large(data[offset:], total)
+                    self._start_large(data[offset:], head, total)
                     self._end = 0
                     return frames
                 self._needed = total
                 break
-            frames.append(self._parse(data, offset))
-            offset += total
+            frames.append(Frame(_KINDS[kind], id_, data[start:middle], data[middle:following]))
+            offset = following
         rest = end - offset
         if offset and rest:
             self._stage_view[:rest] = data[offset:]
         self._end = rest
         return frames
 
-    def _start_large(self, begun: memoryview, total: int) -> None:
+    def _start_large(self, begun: memoryview, head: int, total: int) -> None:
         # Not a bytearray: that is filled with zeros, which takes time for what is overwritten, and
         # takes the memory for what may never come.
         # The body begins at a multiple of 16 bytes, as runtimes want their tensors.
-        _, _, _, _, head, _ = PREFIX.unpack_from(begun)
         lead = -(PREFIX_SIZE + head) % 16
         self._large = np.empty(lead + total, np.uint8).data[lead:]
         self._large[: len(begun)] = begun
         self._large_end = len(begun)
+        self._large_head = head
 
-    def _announced(self, data: memoryview, offset: int) -> int:
-        """Size of the frame at *offset*, prefix included."""
-        magic, kind, reserved, _, head, body = PREFIX.unpack_from(data, offset)
-        if magic != MAGIC or reserved or not 1 <= kind <= len(Kind):
-            raise FrameError(f"not a frame: magic {magic}, kind {kind}, reserved {reserved}")
-        if head > MAX_HEAD or body > self._max_body:
-            raise FrameError(f"a frame of {head} + {body} bytes is over the limit")
-        size: int = PREFIX_SIZE + head + body
-        return size
-
-    @staticmethod
-    def _parse(data: memoryview, offset: int) -> Frame:
-        _, kind, _, id_, head, body = PREFIX.unpack_from(data, offset)
-        start = offset + PREFIX_SIZE
-        middle = start + head
-        return Frame(Kind(kind), id_, bytes(data[start:middle]), data[middle : middle + body])
+    def _complete(self) -> Frame:
+        data, middle = self._large, PREFIX_SIZE + self._large_head
+        _, kind, _, id_, _, _ = _unpack(data, 0)
+        return Frame(_KINDS[kind], id_, data[PREFIX_SIZE:middle], data[middle:])

@@ -15,6 +15,7 @@ from gateway.wire.frames import (
     InferHead,
     Kind,
     TensorHead,
+    encode_heads,
     frame,
 )
 from gateway.wire.model import ModelInfo
@@ -35,10 +36,14 @@ BAD = {
     "a body too large": PREFIX.pack(MAGIC, Kind.INFER, 0, 1, 0, MAX_BODY + 1),
     "a head that is no head": PREFIX.pack(MAGIC, Kind.INFER, 0, 1, 4, 0) + b"\xc1\xc1\xc1\xc1",
     "a tensor without its bytes": frame(
-        Kind.INFER, 1, InferHead([TensorHead("x", "FP32", (1, 2), 8)])
+        Kind.INFER, 1, InferHead(encode_heads([TensorHead("x", "FP32", (1, 2), 8)]))
     ),
-    "a shape below zero": frame(Kind.INFER, 1, InferHead([TensorHead("x", "FP32", (-1, 0), 0)])),
-    "an unknown datatype": frame(Kind.INFER, 1, InferHead([TensorHead("x", "FP8", (0,), 0)])),
+    "a shape below zero": frame(
+        Kind.INFER, 1, InferHead(encode_heads([TensorHead("x", "FP32", (-1, 0), 0)]))
+    ),
+    "an unknown datatype": frame(
+        Kind.INFER, 1, InferHead(encode_heads([TensorHead("x", "FP8", (0,), 0)]))
+    ),
 }
 
 

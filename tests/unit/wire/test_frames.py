@@ -30,6 +30,7 @@ from gateway.wire.frames import (
     PongHead,
     ResultHead,
     TensorHead,
+    encode_heads,
     frame,
     heads_of,
     read_head,
@@ -68,7 +69,7 @@ def feed_all(parts: Iterable[bytes]) -> list[Frame]:
 
 def facts(frames: list[Frame]) -> list[tuple[Kind, int, bytes, bytes]]:
     """Frames as values, to compare."""
-    return [(each.kind, each.id, each.head, bytes(each.body)) for each in frames]
+    return [(each.kind, each.id, bytes(each.head), bytes(each.body)) for each in frames]
 
 
 @st.composite
@@ -285,8 +286,8 @@ def test_heads_survive_the_way_through_bytes() -> None:
     )  # fmt: skip
     heads: list[Any] = [
         Hello("life", 7, model),
-        InferHead([TensorHead("x", "FP32", (1,), 4)], ["y"], 5),
-        ResultHead([], 1, 2, 3, 4),
+        InferHead(encode_heads([TensorHead("x", "FP32", (1,), 4)]), ["y"], 5),
+        ResultHead(encode_heads([]), 1, 2, 3, 4),
         ErrorHead("invalid_request", "why"),
         PongHead(1, 2),
     ]
@@ -297,14 +298,14 @@ def test_heads_survive_the_way_through_bytes() -> None:
 
 def read(datatype: str, shape: tuple[int, ...], size: int, body: bytes) -> tuple[Tensor, ...]:
     """One tensor out of *body*."""
-    return read_tensors([TensorHead("x", datatype, shape, size)], memoryview(body))
+    return read_tensors(encode_heads([TensorHead("x", datatype, shape, size)]), memoryview(body))
 
 
 @pytest.mark.parametrize(
     ("datatype", "shape", "size", "body", "said"),
     [
-        ("FP32", (2,), 8, b"1234", "ends at byte 8 of 4"),
-        ("FP32", (1,), -4, b"", "ends at byte -4"),
+        ("FP32", (2,), 8, b"1234", "take 8 bytes; the body has 4"),
+        ("FP32", (1,), -4, b"", "-4 bytes in 1 dimensions"),
         ("FP32", (2,), 4, b"12345678", r"takes 8 bytes, not 4"),
         ("FP32", (-1, -1), 4, b"12345678", "none below 0"),
         ("BYTES", (-1,), 0, b"", "none below 0"),
@@ -335,7 +336,7 @@ def test_tensors_are_slices_of_the_body() -> None:
     """Nothing is copied, and padding belongs to nobody."""
     body = memoryview(b"123\0\0\0\0\0abcdefgh")
     heads = [TensorHead("a", "INT8", (3,), 3), TensorHead("b", "INT8", (8,), 8)]
-    first, second = read_tensors(heads, body)
+    first, second = read_tensors(encode_heads(heads), body)
     assert (bytes(first.data), bytes(second.data)) == (b"123", b"abcdefgh")
     assert first.data.obj is body.obj  # type: ignore[union-attr]
 
