@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="inferences before it says ready (default 3)")  # fmt: skip
     parser.add_argument("--warmup-data", type=Path, metavar="FILE.npz",
                         help="an array for each input (default: made up)")  # fmt: skip
+    parser.add_argument("--busy-poll", type=_seconds, default=0.0, metavar="SECONDS",
+                        help="look for more so long after a request (default 0)")  # fmt: skip
     parser.add_argument("--grace", type=_seconds, default=30.0, metavar="SECONDS",
                         help="how long a drain may take (default 30)")  # fmt: skip
     parser.add_argument("--die-with-parent", action="store_true",

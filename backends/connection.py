@@ -28,7 +28,10 @@ MAX_BUFFERS: Final = 512
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One peer; *opened* and *closed* are called on the loop, the latter with a reason or ""."""
+    """One peer; *opened* and *closed* are called on the loop, the latter with a reason or "".
+
+    *awake* is called whenever something has come.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Connection(asyncio.BufferedProtocol):
         hello: bytes,
         opened: Callable[[Connection], None],
         closed: Callable[[Connection, str], None],
+        awake: Callable[[], None] | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._loop = loop
@@ -45,6 +49,7 @@ class Connection(asyncio.BufferedProtocol):
         self._hello = hello
         self._opened = opened
         self._closed = closed
+        self._awake = awake
         self._clock = clock
         self._reader = FrameReader()
         self._jobs: dict[int, Job] = {}
@@ -75,6 +80,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take the frames that *nbytes* new bytes complete."""
+        if self._awake is not None:
+            self._awake()
         try:
             for received in self._reader.buffer_updated(nbytes):
                 self._take(received)

@@ -16,6 +16,7 @@ from typing import Final
 
 from backends.connection import Connection
 from backends.engine import Engine
+from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.frames import Hello, Kind, frame
 from gateway.wire.model import ModelInfo
 
@@ -25,14 +26,25 @@ TERMINATED: Final = 128 + signal.SIGTERM
 
 
 class Server:
-    """Serves *engine* on *listener* until SIGTERM or SIGINT, then drains for at most *grace* s."""
+    """Serves *engine* on *listener* until SIGTERM or SIGINT, then drains for at most *grace* s.
+
+    *busy_poll* is for how many seconds it looks for more after each request.
+    """
 
     def __init__(
-        self, engine: Engine, info: ModelInfo, listener: socket.socket, *, grace: float = 30.0
+        self,
+        engine: Engine,
+        info: ModelInfo,
+        listener: socket.socket,
+        *,
+        grace: float = 30.0,
+        busy_poll: float = 0.0,
     ) -> None:
         self._engine = engine
         self._listener = listener
         self._grace = grace
+        self._busy_poll = busy_poll
+        self._awake: BusyPoll | None = None
         self._name = info.name
         self._hello = frame(Kind.HELLO, 0, Hello(secrets.token_hex(8), os.getpid(), info))
         self._connections: set[Connection] = set()
@@ -57,6 +69,8 @@ class Server:
             loop.create_unix_server if self._listener.family == socket.AF_UNIX
             else loop.create_server
         )  # fmt: skip
+        if self._busy_poll:
+            self._awake = BusyPoll(loop, self._busy_poll)
         server = await accept(self._connection, sock=self._listener)
         on_ready()
         await stop.wait()
@@ -102,6 +116,7 @@ class Server:
             hello=self._hello,
             opened=self._connections.add,
             closed=self._forget,
+            awake=self._awake,
             clock=perf_counter,
         )
 

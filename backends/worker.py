@@ -40,6 +40,7 @@ class Options(Protocol):
     warmup: int
     warmup_data: Path | None
     grace: float
+    busy_poll: float
 
 
 def serve(options: Options) -> int:
@@ -79,7 +80,7 @@ def serve(options: Options) -> int:
     mine = address.identity(where)
     try:
         engine.start()
-        _run(engine, warm.info, listener, address.bound(listener, where), options.grace)
+        _run(engine, warm.info, listener, address.bound(listener, where), options)
     finally:
         address.remove(where, mine)
     if not engine.stop(timeout=1.0):
@@ -90,7 +91,7 @@ def serve(options: Options) -> int:
 
 
 def _run(
-    engine: Engine, info: ModelInfo, listener: socket.socket, where: Address, grace: float
+    engine: Engine, info: ModelInfo, listener: socket.socket, where: Address, options: Options
 ) -> None:
     def on_ready() -> None:
         if READY_FD not in os.environ:
@@ -101,6 +102,7 @@ def _run(
 
     async def main() -> None:
         # Made here, since it takes its events from the running loop.
-        await Server(engine, info, listener, grace=grace).run(on_ready)
+        server = Server(engine, info, listener, grace=options.grace, busy_poll=options.busy_poll)
+        await server.run(on_ready)
 
     uvloop.run(main())

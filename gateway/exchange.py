@@ -88,7 +88,7 @@ class ExchangeService(Protocol):
     """The one shape of everything between edge and codec; see `gateway.wire.message.Service`."""
 
     def __call__(self, exchange: Exchange, /) -> Awaitable[Answer]:
-        """What to await for the answer to *exchange*; below Rescue this may raise a GatewayError."""
+        """What to await for the answer; below Rescue this may raise a GatewayError."""
         ...
 
 

@@ -29,6 +29,7 @@ from gateway.edge.lane import Lane
 from gateway.errors import ConfigError
 from gateway.pipeline import Gateway
 from gateway.telemetry import Board, Telemetry, report_process, sample_loop_lag
+from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.listen import BACKLOG, ListenError, let_nobody_in, listen
 from gateway.wire.process import announce_ready, die_with_parent, inherited_socket
 from gateway.wire.runtime import metrics_directory, state_file
@@ -135,6 +136,7 @@ class GatewayProcess:
             max_connections=limits.connections,
             others=lambda: len(fallback.connections),
             refused=self._count_refused,
+            busy_poll=BusyPoll(loop, server.busy_poll) if server.busy_poll else None,
         )
         async with AsyncExitStack() as stack:
             stack.callback(self._access_log.close)

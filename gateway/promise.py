@@ -26,7 +26,9 @@ class Promised(Generic[T]):
     One may wait, once. *gone* is told when whoever waits is cancelled.
     """
 
-    __slots__ = ()
+    # No slots of its own: a struct brings its fields.
+    if not TYPE_CHECKING:
+        __slots__ = ()
 
     loop: asyncio.AbstractEventLoop
     gone: Callable[[Any], None] | None

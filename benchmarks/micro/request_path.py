@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one request costs the gateway's own code: python -m benchmarks.micro.request_path
+"""What one request costs the gateway's own code.
+
+    python -m benchmarks.micro.request_path --connections 32
 
 The real lane, stack and transport of a configuration run in one process without sockets: each
 round, every connection is given one request, and the scripted worker answers what was sent. The
@@ -10,7 +12,6 @@ import argparse
 import asyncio
 import cProfile
 import pstats
-import socket
 import statistics
 import tempfile
 import time
@@ -87,7 +88,7 @@ class Worker:
         self.wire = wire
         self.loop = loop
         self.frames = 0
-        self.results: dict[int, tuple[ResultHead, list[Tensor]]] = {}
+        self.results: dict[int, tuple[ResultHead, tuple[Tensor, ...]]] = {}
         rng = np.random.default_rng(1)
         self.scores = rng.random((64, 10)).astype(np.float32)
         self.labels = rng.integers(0, 10, 64)
@@ -101,7 +102,7 @@ class Worker:
         """Give the wire the result frame, as a socket would."""
         id_, rows = _parse(data)
         if rows not in self.results:
-            tensors = (
+            tensors: tuple[Tensor, ...] = (
                 Tensor.of("label", self.labels[:rows]),
                 Tensor.of("probabilities", self.scores[:rows]),
             )
@@ -130,7 +131,8 @@ class Worker:
 def _parse(data: bytes) -> tuple[int, int]:
     """The id and the rows of the inference in *data*."""
     _, kind, _, id_, size, _ = PREFIX.unpack_from(data)
-    assert kind == Kind.INFER
+    if kind != Kind.INFER:
+        raise ValueError(f"frame of kind {kind}")
     middle = PREFIX_SIZE + size
     head = read_head(data[PREFIX_SIZE:middle], InferHead)
     (tensor,) = read_tensors(head.inputs, memoryview(data)[middle:])
@@ -152,7 +154,8 @@ class Rig:
             access_log=AccessLog(telemetry=telemetry),
         )
         (endpoint,) = self.gateway.models["digits"].pool.endpoints
-        wire = link._Wire(endpoint.transport, loop)  # noqa: SLF001 - there is no socket to make it by
+        # There is no socket to make it by.
+        wire = link._Wire(endpoint.transport, loop)  # type: ignore[arg-type]  # noqa: SLF001
         self.worker = Worker(wire, loop)
         wire.connection_made(self.worker)  # type: ignore[arg-type]
         self.worker.feed(frame(Kind.HELLO, 0, Hello("1", 1, MODEL)))
@@ -168,7 +171,7 @@ class Rig:
         count = len(requests)
         for number, connection in enumerate(self.lanes):
             connection.data_received(requests[(start + number) % count])
-        while any(map(_BUSY, self.lanes)):
+        while any(map(_BUSY, self.lanes)):  # noqa: ASYNC110 - the loop's turns are counted too
             await asyncio.sleep(0)
 
 
@@ -188,7 +191,8 @@ async def measure(options: argparse.Namespace) -> None:
             await rig.round(requests, number * every)
 
     await run(options.rounds // 4)
-    assert rig.clients[0].last.startswith(b"HTTP/1.1 200"), rig.clients[0].last
+    if not rig.clients[0].last.startswith(b"HTTP/1.1 200"):
+        raise ValueError(f"answered {rig.clients[0].last!r}")
     if options.profile:
         profile = cProfile.Profile()
         profile.enable()

@@ -15,7 +15,7 @@ from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
 from gateway.stages.retry_options import RetryConfig
 from gateway.stores.options import CacheConfig
-from gateway.units import WorkerAddress
+from gateway.units import Duration, WorkerAddress
 from gateway.upstream.options import EjectionConfig, HealthConfig, PolicyName, TimeoutsConfig
 
 
@@ -109,6 +109,17 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             )
         ),
     ] = False
+    busy_poll: Annotated[
+        Duration,
+        Meta(
+            ge=0,
+            le=0.01,
+            description=(
+                "As `server.busy_poll`, for the workers: how long each looks for more after a "
+                "request. Danger: each then takes a core for that time."
+            ),
+        ),
+    ] = 0.0
     warmup: Annotated[
         int,
         Meta(

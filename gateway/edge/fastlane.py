@@ -35,14 +35,32 @@ _MAX_AHEAD: Final = 256 << 10
 class FastLane(asyncio.Protocol):
     """One connection; requests are answered one after the other, in order."""
 
-    __slots__ = ("_asked", "_body", "_buffer", "_client", "_drive", "_exchange", "_fresh", "_head",
-                 "_known", "_lane", "_paused", "_service", "_starting", "_transport", "awaits",
-                 "busy", "since")  # fmt: skip
+    __slots__ = (
+        "_asked",
+        "_awake",
+        "_body",
+        "_buffer",
+        "_client",
+        "_drive",
+        "_exchange",
+        "_fresh",
+        "_head",
+        "_known",
+        "_lane",
+        "_paused",
+        "_service",
+        "_starting",
+        "_transport",
+        "awaits",
+        "busy",
+        "since",
+    )  # fmt: skip
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._service = lane.service
         self._known = lane.heads.known
+        self._awake = lane.busy_poll
         self._transport: asyncio.Transport
         self._buffer = b""
         self._head: Head | None = None
@@ -186,6 +204,8 @@ class FastLane(asyncio.Protocol):
             route.codec, route.model, route.version, head.target, head.headers, body,
             head.request_id or id_, perf_counter(), self._client, id_, NEVER, head.rules,
         )  # fmt: skip
+        if self._awake is not None:
+            self._awake()
         self._starting = True
         self._drive.call(self._service, exchange)
         self._starting = False
@@ -204,6 +224,8 @@ class FastLane(asyncio.Protocol):
             return
         keep = head.keep_alive and not self._lane.draining
         transport.write(render(exchange, answer, keep_alive=keep))
+        if self._awake is not None:
+            self._awake()
         if not keep:
             transport.close()
             return

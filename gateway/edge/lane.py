@@ -26,7 +26,8 @@ class Lane:
     *header_timeout* and *body_timeout* (seconds) bound the time to receive either, *idle_timeout*
     the time between requests; all are checked once a second. *max_connections* bounds the lane's
     connections together with those that it handed over, of which *others* gives the number.
-    *refused* hears of requests that were answered without reaching *service*.
+    *refused* hears of requests that were answered without reaching *service*, *busy_poll* of every
+    request and every answer.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class Lane:
         max_connections: int = 65536,
         others: Callable[[], int] = lambda: 0,
         refused: Callable[[Exchange, Answer], None] | None = None,
+        busy_poll: Callable[[], None] | None = None,
     ) -> None:
         self.service = service
         self.others = others
         self.refused = refused
+        self.busy_poll = busy_poll
         self.fallback = fallback
         self.heads = Heads(max_body=max_body)
         self.connections: set[FastLane] = set()

@@ -37,8 +37,8 @@ _date = ""
 _date_until = 0.0
 
 
-# What nearly every answer is: a success as JSON, made now by a worker, under one id of ours. The same
-# lines as from `_lines`, made in one step.
+# What nearly every answer is: a success as JSON, made now by a worker, under one id of ours. The
+# same lines as from `_lines`, made in one step.
 _USUAL: Final = (
     "HTTP/1.1 200 OK\r\n"
     "Content-Type: application/json\r\n"

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Admission:
     """Refuses what is over *max_body* bytes, and whatever is more than *max_inside* at a time.
 
-    *gate* counts an exchange from its arrival on, so the one that is judged is inside already. While the process drains, requests on connections that are still open are answered as usual
+    *gate* counts an exchange from its arrival on, so the one that is judged is inside already.
+    While the process drains, requests on connections that are still open are answered as usual
     until *gate* is closed for good.
     """
 

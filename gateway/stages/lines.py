@@ -56,9 +56,7 @@ def enqueued(
     if len(inputs) == 1:
         (tensor,) = inputs
         shape = tensor.shape
-        return Entry(
-            request, loop, queued_at, shape[0] if shape else 1, len(tensor.data), gone
-        )
+        return Entry(request, loop, queued_at, shape[0] if shape else 1, len(tensor.data), gone)
     size = sum([len(tensor.data) for tensor in inputs])
     return Entry(request, loop, queued_at, request.rows, size, gone)
 

@@ -90,6 +90,7 @@ def worker_command(worker: WorkerConfig, *, model: str, socket: str) -> tuple[st
         "--arena": "on" if worker.arena else "off",
         "--spinning": "on" if worker.spinning else "off",
         "--warmup": str(worker.warmup),
+        "--busy-poll": f"{worker.busy_poll:.6f}",
     }
     if worker.version is not None:
         options["--version"] = str(worker.version)

@@ -86,7 +86,7 @@ class Link:
         names = [output.name for output in request.outputs] if request.outputs else _ALL
         head = InferHead(heads_of(request.inputs), names, budget)
         # The wire knows its loop; asking for the running one costs a getpid() in Python 3.11.
-        promise = Promise(wire.loop, wire.forget, id_)
+        promise: Promise[InferResponse] = Promise(wire.loop, wire.forget, id_)
         wire.pending[id_] = (promise, request)
         buffers = tensor_frame(Kind.INFER, id_, head, request.inputs)
         if request.inputs and len(request.inputs[0].data) > _JOINED:
@@ -177,7 +177,7 @@ class Link:
         self._upcall.drains()
 
     def ended(self, wire: _Wire) -> None:
-        """*wire* is of no more use; what was in flight on it has been failed."""
+        """*wire* is of no more use; what is in flight on it is about to be failed."""
         if self._wire is wire:
             self._wire = None
             self._upcall.went_down(wire.reason)
@@ -225,6 +225,8 @@ class _Wire(asyncio.BufferedProtocol):
         self.reason = reason
         self.closed.set_result(None)
         self.transport.abort()
+        # Whoever is failed below may try again at once, and must not come back here.
+        self._link.ended(self)
         lost = ConnectionLost(f"worker {self._address} went away: {self.reason}")
         pending, self.pending = self.pending, {}
         for promise, _ in pending.values():
@@ -234,7 +236,6 @@ class _Wire(asyncio.BufferedProtocol):
                 pong.set_exception(lost)
         if not self.hello.done():
             self.hello.set_exception(ConnectionRefusedError(lost.message))
-        self._link.ended(self)
 
     def forget(self, promise: Promise[InferResponse]) -> None:
         """Nobody waits for *promise* any more: say so to the worker."""
@@ -271,6 +272,8 @@ class _Wire(asyncio.BufferedProtocol):
         try:
             outputs = read_tensors(head.outputs, received.body)
         except FrameError as error:
+            # Before whoever asked hears of it, and may ask again.
+            self.end(f"protocol error: {error}")
             promise.fail(BadAnswer(f"worker {self._address}: {error}"))
             raise
         trace = request.trace

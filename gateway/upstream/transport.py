@@ -20,7 +20,11 @@ class Upcall(Protocol):
         ...
 
     def went_down(self, reason: str) -> None:
-        """The peer can no longer be reached; what it had has been failed already."""
+        """The peer can no longer be reached.
+
+        Told before anybody hears that what the peer had has failed: who tries again at once must
+        find another.
+        """
         ...
 
     def drains(self) -> None:

@@ -79,7 +79,8 @@ class InferHead(msgspec.Struct, frozen=True, array_like=True):
 class ResultHead(msgspec.Struct, frozen=True, array_like=True):
     """*outputs* is what `heads_of` makes.
 
-    Times in microseconds: *queue* from arrival to start, *compute* the run itself. *pending*: requests that the worker still holds. *rows*: rows of the run.
+    Times in microseconds: *queue* from arrival to start, *compute* the run itself. *pending*:
+    requests that the worker still holds. *rows*: rows of the run.
     """
 
     outputs: msgspec.Raw

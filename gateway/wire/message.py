@@ -42,8 +42,8 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     """What the stages note about one request on its way; times are seconds.
 
     *cache* is the text of ``Cache-Status`` behind the cache's name, "" without a cache; *age* is
-    that of a cached answer, None for one that was made now. *far* is the trace of the merged request
-    that this one was part of: all members share it, as copying it to each would cost more.
+    that of a cached answer, None for one that was made now. *far* is the trace of the merged
+    request that this one was part of: all members share it, as copying it to each would cost more.
     """
 
     queue: float = 0.0

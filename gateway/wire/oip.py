@@ -79,8 +79,7 @@ class _PlainRequest(msgspec.Struct, Generic[_T], forbid_unknown_fields=True, gc=
 _FLOATS: Final = msgspec.json.Decoder(_PlainRequest[float]).decode
 _INTEGERS: Final = msgspec.json.Decoder(_PlainRequest[int]).decode
 _DECODE_PLAIN: Final[dict[str, Callable[[Buffer], _PlainRequest[Any]]]] = {
-    datatype: _FLOATS if datatype in {"FP32", "FP64"} else _INTEGERS
-    for datatype in PLAIN
+    datatype: _FLOATS if datatype in {"FP32", "FP64"} else _INTEGERS for datatype in PLAIN
 }
 _NOT_PLAIN: Final = (
     msgspec.DecodeError, UnicodeDecodeError, RecursionError,  # not of that form

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from gateway.drive import drive
 from gateway.errors import (
     BadAnswer,
     ConnectFailed,
@@ -44,17 +45,17 @@ class Upcalls:
     def __init__(self) -> None:
         self.told: asyncio.Queue[str] = asyncio.Queue()
         self.info: ModelInfo | None = None
-        self.in_flight: list[asyncio.Future[Any]] = []
+        self.is_up = False
 
     def came_up(self, info: ModelInfo, instance: str) -> None:
         """Keep it."""
-        self.info = info
+        self.info, self.is_up = info, True
         self.told.put_nowait(f"up {instance}")
 
     def went_down(self, reason: str) -> None:
-        """Keep it; what the peer had has been failed by now."""
+        """Keep it."""
         assert reason
-        assert all(future.done() for future in self.in_flight)
+        self.is_up = False
         self.told.put_nowait("down")
 
     def drains(self) -> None:
@@ -168,11 +169,10 @@ async def test_the_workers_errors_keep_their_meaning(
 async def test_a_worker_that_goes_away_fails_what_it_had(
     make_worker: partial[ScriptedWorker],
 ) -> None:
-    """First what was in flight, then the endpoint; from then on nothing can be sent."""
+    """All that was in flight, each by an error of its own; then nothing can be sent."""
     async with make_worker() as worker, link(worker) as (transport, upcalls):
         await upcalls.told.get()
         answers = [transport.send(request()) for _ in range(3)]
-        upcalls.in_flight = [*answers]
         probe = asyncio.ensure_future(transport.probe())
         await worker.requests.get()
         worker.answers_probes = False
@@ -277,6 +277,25 @@ async def test_a_probe_fails_with_the_connection(make_worker: partial[ScriptedWo
             await probe
 
 
+async def test_what_is_tried_again_on_the_spot_does_not_meet_the_dead_connection(
+    make_worker: partial[ScriptedWorker],
+) -> None:
+    """Whoever hears of the end goes on at once; the endpoint is known to be down by then."""
+    async with make_worker() as worker, link(worker) as (transport, upcalls):
+        await upcalls.told.get()
+        ends: list[BaseException | None] = []
+
+        async def twice() -> None:
+            with pytest.raises(ConnectionLost):
+                await transport.send(request())
+            assert not upcalls.is_up
+            await transport.send(request())
+
+        drive(twice(), lambda _, error: ends.append(error))
+        transport.drop("scripted")
+        assert [type(error) for error in ends] == [ConnectFailed]
+
+
 async def test_drop_gives_the_connection_up_and_makes_a_new_one(
     make_worker: partial[ScriptedWorker],
 ) -> None:
@@ -324,13 +343,11 @@ async def test_a_worker_that_drains_while_it_greets_is_draining(
 @pytest.mark.parametrize(
     "garbage",
     [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        frame(Kind.PING, 1),
-        frame(Kind.HELLO, 0, Hello("1", 1, MODEL)),
-        frame(Kind.RESULT, 1),
+        b"HTTP/1.1 400 Bad Request\r\n\r\n", frame(Kind.PING, 1),
+        frame(Kind.HELLO, 0, Hello("1", 1, MODEL)), frame(Kind.RESULT, 1),
     ],
     ids=["another protocol", "wrong direction", "second hello", "no head"],
-)
+)  # fmt: skip
 async def test_a_worker_that_talks_nonsense_loses_the_connection(
     make_worker: partial[ScriptedWorker], garbage: bytes
 ) -> None:

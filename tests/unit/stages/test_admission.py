@@ -11,6 +11,7 @@ from gateway.stages.gate import Gate
 from gateway.telemetry import Telemetry
 from tests.support.exchanges import Scripted, make_exchange
 
+
 @pytest.fixture(name="gate")
 def make_gate() -> Gate:
     """An open gate."""

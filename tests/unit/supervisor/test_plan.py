@@ -74,6 +74,7 @@ def test_a_worker_is_told_every_option_of_its_section() -> None:
         arena=False,
         spinning=True,
         warmup=7,
+        busy_poll=0.0004,
     )
     command = worker_command(worker, model="digits", socket="/run/x/s")
     assert command[:5] == (sys.executable, "-P", "-m", "backends", "m.onnx")
@@ -91,6 +92,7 @@ def test_a_worker_is_told_every_option_of_its_section() -> None:
         "--arena": "off",
         "--spinning": "on",
         "--warmup": "7",
+        "--busy-poll": "0.000400",
     }
 
 
