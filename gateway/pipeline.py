@@ -76,7 +76,7 @@ def exchange_stack(
         partial(Deadline, total=config.server.timeout),
         # Before the body is decoded: shedding must stay cheap.
         partial(Admission, gate=gate, telemetry=telemetry, max_body=limits.body),
-        to=Infer(models),
+        to=Infer(models, tenant_header=config.server.tenant_header or ""),
     )
     return service
 
@@ -125,6 +125,7 @@ def model_stack(
             max_rows=batch.max_rows,
             queue_rows=batch.queue_rows,
             queue_bytes=batch.queue_bytes,
+            newest_first_after=batch.newest_first_after,
         ),
         # Above Balance: every attempt picks afresh, never the endpoint that has just failed.
         partial(

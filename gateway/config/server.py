@@ -128,6 +128,16 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             ),
         ),
     ] = 30.0
+    tenant_header: Annotated[
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None,
+        Meta(
+            description=(
+                "The request header that names the tenant, where a proxy in front sets it: tenants "
+                "that wait get equal shares of a model's workers. null: all are one. Danger: "
+                "without such a proxy a client can call itself anything."
+            )
+        ),
+    ] = None
     busy_poll: Annotated[
         Duration,
         Meta(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from gateway.units import Size
+from gateway.units import Duration, Size
 
 
 class BatchConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -44,6 +44,18 @@ class BatchConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             ),
         ),
     ] = 256 << 20
+
+    newest_first_after: Annotated[
+        Duration,
+        Meta(
+            ge=0,
+            description=(
+                "Once the oldest request has waited so long, the newest is served first: in a "
+                "standing overload those can still be in time. 0s: never. Danger: the oldest ones "
+                "then wait until their deadlines."
+            ),
+        ),
+    ] = 1.0
 
     def __post_init__(self) -> None:
         if self.queue_rows < self.max_rows:

@@ -136,13 +136,24 @@ class Questions:
 
 
 _NO_TRACE: Final = Trace()
+_LONGEST_TENANT: Final = 128
 
 
 class Infer:
-    """Decodes an exchange for its model, has the model's stack answer it, encodes the answer."""
+    """Decodes an exchange for its model, has the model's stack answer it, encodes the answer.
 
-    def __init__(self, models: Mapping[str, Served], *, executor: Executor | None = None) -> None:
+    *tenant_header* is the header that says who asks; "" leaves all in one.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Served],
+        *,
+        executor: Executor | None = None,
+        tenant_header: str = "",
+    ) -> None:
         self._models = models
+        self._tenant_header = tenant_header.lower()
         self._executor = executor
 
     def __repr__(self) -> str:
@@ -178,6 +189,8 @@ class Infer:
                 request = codec.decode(exchange, info)
         else:
             key = None
+        if self._tenant_header:
+            request.tenant = exchange.headers.get(self._tenant_header, "")[:_LONGEST_TENANT]
         response = await model.service(request)
         if key is not None and questions is not None:
             questions.remember(key, exchange, request)

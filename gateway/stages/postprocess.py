@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from gateway.errors import BadAnswer
 from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload
 from gateway.steps import bind_outputs
-from gateway.wire.message import InferRequest, InferResponse
+from gateway.wire.message import InferResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.steps import OutputStep
-    from gateway.wire.message import RequestedOutput, Service
+    from gateway.wire.message import InferRequest, RequestedOutput, Service
     from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Tensor
 
@@ -63,18 +64,9 @@ class Postprocess:
 
 
 def _for_all_outputs(request: InferRequest) -> InferRequest:
-    return InferRequest(
-        request.model,
-        request.inputs,
-        id=request.id,
-        parameters=request.parameters,
-        deadline=request.deadline,
-        priority=request.priority,
-        trace=request.trace,
-        rules=request.rules,
-        key=request.key,
-        form=request.form,
-    )
+    changed = copy(request)
+    changed.outputs = ()
+    return changed
 
 
 def _chosen(outputs: tuple[Tensor, ...], wanted: tuple[RequestedOutput, ...]) -> tuple[Tensor, ...]:

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload
 from gateway.steps import bind_inputs
-from gateway.wire.message import InferRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.steps import InputStep, Kernel
-    from gateway.wire.message import Finish, InferResponse, Service
+    from gateway.wire.message import Finish, InferRequest, InferResponse, Service
     from gateway.wire.model import ModelInfo
 
 
@@ -77,18 +77,6 @@ class Preprocess:
         else:
             inputs = await self._offload.run(kernel, given)
         request.trace.preprocess += self._clock() - started
-        return await self._inner(
-            InferRequest(
-                request.model,
-                inputs,
-                id=request.id,
-                outputs=request.outputs,
-                parameters=request.parameters,
-                deadline=request.deadline,
-                priority=request.priority,
-                trace=request.trace,
-                rules=request.rules,
-                key=request.key,
-                form=request.form,
-            )
-        )
+        changed = copy(request)
+        changed.inputs = inputs
+        return await self._inner(changed)

@@ -106,7 +106,8 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     *key* is the cache's digest of the question once it is known. *members* is the number of
     clients' requests that a batch merged into this one; *attempts* counts how often it has been
     sent, *avoid* names the endpoints that failed it,
-    *kills* counts those that died while they had it. *finish*, where it is set, makes the model's
+    *kills* counts those that died while they had it, *at* is where it is. *tenant* is whoever asks,
+    where that is known. *finish*, where it is set, makes the model's
     inputs of *inputs*, rows apart, and is left to whoever merges, as it costs the same for many
     rows as for one. *inputs*, *outputs* and *parameters* are never changed in place.
     """
@@ -126,6 +127,8 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     avoid: tuple[str, ...] = ()
     kills: int = 0
     members: int = 1
+    tenant: str = ""
+    at: str = ""
     finish: Finish | None = None
 
     def __repr__(self) -> str:

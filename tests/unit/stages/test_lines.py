@@ -11,7 +11,8 @@ from random import Random
 import pytest
 
 from gateway.drive import drive
-from gateway.stages.lines import Entry, Lines, enqueued
+from gateway.stages.entry import Entry, enqueued
+from gateway.stages.lines import Lines
 from gateway.wire.message import NEVER, InferResponse
 from tests.support.upstream import request, settle
 
