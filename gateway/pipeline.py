@@ -20,6 +20,7 @@ from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
 from gateway.stages.deadline import Deadline
 from gateway.stages.gate import Gate
+from gateway.stages.hedge import Hedge
 from gateway.stages.infer import Infer, Questions
 from gateway.stages.observe import Observe
 from gateway.stages.postprocess import Postprocess
@@ -115,6 +116,11 @@ def model_stack(
         # Above Batch: only finished tensors have a shape to merge on.
         layers.append(partial(Preprocess, steps=config.preprocess, info=lambda: pool.info))
     batch, retry = config.batch, config.retry
+    budget = RetryBudget(
+        share=retry.budget.percent / 100,
+        min_per_second=retry.budget.min_per_second,
+        ttl=retry.budget.ttl,
+    )
     layers += [
         # Above Retry: a failed attempt sends the same batch again, and nobody queues twice.
         partial(
@@ -133,15 +139,25 @@ def model_stack(
             model=name,
             telemetry=telemetry,
             attempts=retry.attempts,
-            budget=RetryBudget(
-                share=retry.budget.percent / 100,
-                min_per_second=retry.budget.min_per_second,
-                ttl=retry.budget.ttl,
-            ),
+            budget=budget,
             base=retry.backoff.base,
             most=retry.backoff.max,
         ),
     ]
+    if (hedge := config.hedge) is not None:
+        # Below Retry: both attempts are one to it. Above Balance: each picks an endpoint.
+        layers.append(
+            partial(
+                Hedge,
+                model=name,
+                pool=pool,
+                telemetry=telemetry,
+                budget=budget,
+                percentile=hedge.percentile,
+                min_delay=hedge.min_delay,
+                max_extra_load=hedge.max_extra_load,
+            )
+        )
     service: Service = stack(*layers, to=Balance(pool))
     return service
 

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from gateway.config.server import ServerConfig
 from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
+from gateway.stages.hedge_options import HedgeConfig
 from gateway.stages.retry_options import RetryConfig
 from gateway.stores.options import CacheConfig
 from gateway.units import Duration, WorkerAddress
@@ -202,6 +203,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ] = "least_outstanding"
     batch: BatchConfig = BatchConfig()
     retry: RetryConfig = RetryConfig()
+    hedge: HedgeConfig | None = None
     timeouts: TimeoutsConfig = TimeoutsConfig()
     health: HealthConfig = HealthConfig()
     ejection: EjectionConfig = EjectionConfig()

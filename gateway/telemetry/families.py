@@ -112,6 +112,11 @@ class Telemetry:
             "Requests refused before any work because of load.",
             "model", "reason",
         )  # fmt: skip
+        self.hedges = counter(
+            "infergate_hedges_total",
+            "Second attempts for slow ones, by whether theirs was the answer.",
+            "model", "won",
+        )  # fmt: skip
         self.cache = counter(
             "infergate_cache_total", "Cache look-ups, by result.", "model", "layer", "result"
         )

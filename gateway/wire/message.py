@@ -59,6 +59,15 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     batch_rows: int = 0
     far: Trace | None = None
 
+    def take_over(self, other: Trace) -> None:
+        """What *other*, the trace of another attempt at the same request, learned of its answer."""
+        self.queue += other.queue
+        self.upstream = other.upstream
+        self.infer = other.infer
+        self.endpoint = other.endpoint
+        self.digest = other.digest or self.digest
+        self.batch_rows = other.batch_rows
+
     def gather(self) -> Trace:
         """This trace with what *far* has learned; whoever is in a hurry looks at both instead."""
         far = self.far

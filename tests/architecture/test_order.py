@@ -21,6 +21,7 @@ CONFIG = {
         "full": {
             "backends": [{"address": "tcp:127.0.0.1:1"}],
             "cache": {},
+            "hedge": {},
             "preprocess": [{"scale": {"factor": 0.5}}],
             "postprocess": [{"softmax": {}}],
         },
@@ -40,6 +41,8 @@ LAWS = [
     ("Preprocess", "Batch", "only finished tensors have a shape to merge on"),
     ("Batch", "Retry", "a failed attempt sends the same batch, and nobody queues twice"),
     ("Retry", "Balance", "every attempt picks afresh"),
+    ("Retry", "Hedge", "a hedge is part of the attempt that it helps"),
+    ("Hedge", "Balance", "each of the two picks an endpoint"),
 ]
 
 
@@ -70,7 +73,7 @@ def test_the_stages_stand_in_their_order(gateway: Gateway) -> None:
     """The list, from the outside in."""
     assert names(gateway.service) == ["Observe", "Rescue", "Deadline", "Admission", "Infer"]
     assert names(gateway.models["full"].service) == [
-        "Cache", "Postprocess", "Preprocess", "Batch", "Retry", "Balance",
+        "Cache", "Postprocess", "Preprocess", "Batch", "Retry", "Hedge", "Balance",
     ]  # fmt: skip
 
 
