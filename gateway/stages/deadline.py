@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from gateway.exchange import Answer, Exchange, ExchangeService
 
 HEADER: Final = "x-request-timeout-ms"
+GRPC_HEADER: Final = "grpc-timeout"
 _MOST_MS: Final = 86_400_000
+# Seconds of each unit of gRPC's header (gRPC over HTTP/2, "Timeout").
+_GRPC_UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
 class Deadline:
     """Sets ``exchange.deadline`` from *total* seconds, or less where the caller asks for less.
 
-    The caller asks with ``X-Request-Timeout-Ms``. Time counts from the request's arrival, so what
+    The caller asks with ``X-Request-Timeout-Ms``, or as gRPC does with ``grpc-timeout``; the less
+    of the two counts. Time counts from the request's arrival, so what
     it spent on the way here is not given back. *total* 0 is no limit of our own. *clock* is that of
     ``exchange.arrived``.
     """
@@ -42,9 +46,11 @@ class Deadline:
     def __call__(self, exchange: Exchange) -> Awaitable[Answer]:
         """Raises InvalidRequest on a header that is no timeout, DeadlineExceeded if time is up."""
         timeout = self._total
-        asked = exchange.headers.get(HEADER)
-        if asked is not None:
-            timeout = min(timeout, _seconds(asked))
+        headers = exchange.headers
+        if HEADER in headers:
+            timeout = min(timeout, _seconds(headers[HEADER]))
+        if GRPC_HEADER in headers:
+            timeout = min(timeout, _grpc_seconds(headers[GRPC_HEADER]))
         exchange.deadline = exchange.arrived + timeout
         if exchange.deadline <= self._clock():
             raise DeadlineExceeded(
@@ -64,3 +70,15 @@ def _seconds(asked: str) -> float:
             f"from 1 to {_MOST_MS}"
         )
     return int(digits) / 1000
+
+
+def _grpc_seconds(asked: str) -> float:
+    """Up to eight digits and a unit; raises InvalidRequest for anything else."""
+    number, unit = asked[:-1], asked[-1:]
+    plain = number.isascii() and number.isdecimal() and len(number) <= 8
+    if not plain or unit not in _GRPC_UNITS or not int(number):
+        raise InvalidRequest(
+            f"header grpc-timeout: '{asked[:40]}' is not a number of up to eight digits above 0 "
+            "and a unit, one of H, M, S, m, u, n"
+        )
+    return int(number) * _GRPC_UNITS[unit]

@@ -65,3 +65,39 @@ async def test_time_that_is_up_already_is_not_worked_for() -> None:
         await Deadline(inner, total=30.0, clock=lambda: 100.05)(exchange_with("50"))
 
     assert inner.seen == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("250m", 0.25),
+        ("2S", 2.0),
+        ("1M", 60.0),
+        ("1H", 100.0),
+        ("500000u", 0.5),
+        ("99999999n", 0.1),
+    ],
+)
+async def test_a_caller_may_ask_as_grpc_does(asked: str, seconds: float) -> None:
+    """Units as in gRPC over HTTP/2; never more than the total."""
+    inner = Scripted()
+    exchange = make_exchange(headers={"grpc-timeout": asked}, arrived=1000.0)
+    await Deadline(inner, total=100.0, clock=lambda: 1000.0)(exchange)
+    assert exchange.deadline == pytest.approx(1000.0 + seconds)
+
+
+async def test_of_two_headers_the_shorter_counts() -> None:
+    """A proxy on the way may have added the other."""
+    headers = {"grpc-timeout": "2S", "x-request-timeout-ms": "1500"}
+    exchange = make_exchange(headers=headers, arrived=1000.0)
+    await Deadline(Scripted(), total=100.0, clock=lambda: 1000.0)(exchange)
+    assert exchange.deadline == pytest.approx(1001.5)
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "5", "S", "-1S", "0S", "123456789S", "1s", "1.5S", "\u0661S"]
+)
+async def test_what_grpc_would_not_say_is_refused(asked: str) -> None:
+    """With a message that names the header and the form."""
+    with pytest.raises(InvalidRequest, match="grpc-timeout"):
+        await Deadline(Scripted(), total=100.0)(make_exchange(headers={"grpc-timeout": asked}))
