@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pool: the endpoints of one model; it filters by readiness and lets the policy pick."""
+"""Pool: the endpoints of one model; it filters by readiness and lets the policy pick.
+
+Endpoints come and go while it serves. One that is held is connected and probed, but gets nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +39,10 @@ class Pool:
     ) -> None:
         self.model = model
         self.endpoints: list[Endpoint] = []
+        # Connected, and sent nothing: what has not been let in yet, or an operator keeps out.
+        self.held: list[Endpoint] = []
+        # Removed, and still busy with what they had; the event comes with the end of that.
+        self.leaving: dict[Endpoint, asyncio.Event] = {}
         # The model as the first endpoint that is up describes it, else as it was last known.
         self.info: ModelInfo | None = None
         self.batched = False
@@ -43,17 +51,59 @@ class Pool:
         self._telemetry = telemetry
         self._on_change: list[Callable[[], None]] = []
         self._attempts: dict[tuple[str, str], Callable[[float], None]] = {}
+        self._begin: Callable[[Endpoint], None] | None = None
+        self._work: dict[Endpoint, tuple[asyncio.Task[None], ...]] = {}
 
     def __repr__(self) -> str:
         return f"<Pool {self.model} {self.endpoints}>"
 
-    def add(self, endpoints: Iterable[Endpoint]) -> None:
-        """Take *endpoints* in; they find their own way up."""
-        self.endpoints.extend(endpoints)
+    def add(self, endpoints: Iterable[Endpoint], *, held: bool = False) -> None:
+        """Take *endpoints* in; they find their own way up. *held*: they get nothing yet."""
+        for endpoint in endpoints:
+            (self.held if held else self.endpoints).append(endpoint)
+            if self._begin is not None:
+                self._begin(endpoint)
 
-    def on_change(self, callback: Callable[[], None]) -> None:
-        """Call *callback* whenever a slot may have become free or an endpoint ready."""
-        self._on_change.append(callback)
+    def hold(self, endpoint: Endpoint) -> None:
+        """Send *endpoint* nothing more; what it has it finishes."""
+        if endpoint in self.endpoints:
+            # Lists are replaced, not changed: somebody may be going through them.
+            self.endpoints = [each for each in self.endpoints if each is not endpoint]
+            self.held = [*self.held, endpoint]
+            self.learn()
+
+    def release(self, endpoint: Endpoint) -> None:
+        """Let *endpoint* take its part of the load."""
+        if endpoint in self.held:
+            self.held = [each for each in self.held if each is not endpoint]
+            self.endpoints = [*self.endpoints, endpoint]
+            self.learn()
+            self.changed(endpoint)
+
+    def remove(self, endpoint: Endpoint) -> None:
+        """Take *endpoint* out: nothing more is sent to it, and its connection ends when idle."""
+        if endpoint in self.endpoints or endpoint in self.held:
+            self.endpoints = [each for each in self.endpoints if each is not endpoint]
+            self.held = [each for each in self.held if each is not endpoint]
+            self.leaving[endpoint] = asyncio.Event()
+            self.learn()
+            self._let_go(endpoint)
+
+    async def emptied(self) -> None:
+        """Wait until whatever has been removed until now has finished what it had."""
+        for gone in list(self.leaving.values()):
+            await gone.wait()
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call *callback* whenever a slot may have become free or an endpoint ready.
+
+        Returns what ends that.
+        """
+        self._on_change = [*self._on_change, callback]
+        return partial(self._forget, callback)
+
+    def _forget(self, callback: Callable[[], None]) -> None:
+        self._on_change = [each for each in self._on_change if each != callback]
 
     @property
     def ready(self) -> bool:
@@ -92,8 +142,10 @@ class Pool:
 
     # What endpoints tell.
 
-    def changed(self, endpoint: Endpoint) -> None:  # noqa: ARG002 - the seam names who
+    def changed(self, endpoint: Endpoint) -> None:
         """Tell whoever waits for a slot."""
+        if self.leaving:
+            self._let_go(endpoint)
         for callback in self._on_change:
             callback()
 
@@ -138,7 +190,27 @@ class Pool:
 
     async def run(self, *, interval: float, timeout: float, jitter: float) -> None:
         """Keep all endpoints connected and probed until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for endpoint in self.endpoints:
-                group.create_task(endpoint.transport.run())
-                group.create_task(endpoint.watch(interval=interval, timeout=timeout, jitter=jitter))
+        try:
+            async with asyncio.TaskGroup() as group:
+
+                def begin(endpoint: Endpoint) -> None:
+                    watch = endpoint.watch(interval=interval, timeout=timeout, jitter=jitter)
+                    connection = group.create_task(endpoint.transport.run())
+                    self._work[endpoint] = (connection, group.create_task(watch))
+
+                self._begin = begin
+                for endpoint in (*self.endpoints, *self.held):
+                    begin(endpoint)
+                # Endpoints may come at any time, so the group must not end with the last one.
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._begin = None
+            self._work.clear()
+
+    def _let_go(self, endpoint: Endpoint) -> None:
+        """End the work for *endpoint* if it was removed and has nothing left to answer."""
+        if endpoint.pending or endpoint not in self.leaving:
+            return
+        self.leaving.pop(endpoint).set()
+        for task in self._work.pop(endpoint, ()):
+            task.cancel()

@@ -157,3 +157,105 @@ async def test_keeps_all_connected_until_cancelled() -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert running.cancelled()
+
+
+async def test_a_held_endpoint_gets_nothing_until_it_is_released() -> None:
+    """It stays connected, so that it serves at once when it may."""
+    fleet = Fleet(2)
+    first, second = fleet.pool.endpoints
+    fleet.pool.hold(first)
+    assert picked(fleet) == {"e1"}
+    assert fleet.pool.capacity() == (1, 1)
+    fleet.pool.release(first)
+    assert picked(fleet) == {"e0", "e1"}
+    assert fleet.pool.endpoints == [second, first]
+
+
+async def test_who_waits_is_told_of_a_released_endpoint() -> None:
+    """A queue that found all endpoints held would wait for ever otherwise."""
+    fleet = Fleet(1)
+    (endpoint,) = fleet.pool.endpoints
+    fleet.pool.hold(endpoint)
+    task = fleet.ask()
+    await settle()
+    assert fleet.waiting == []
+    fleet.pool.release(endpoint)
+    await settle()
+    fleet.waiting[0].respond()
+    await task
+
+
+async def test_a_removed_endpoint_finishes_what_it_has() -> None:
+    """Nothing new goes there, what is pending is answered, and then its work ends."""
+    fleet = Fleet(2)
+    running = asyncio.ensure_future(fleet.pool.run(interval=60, timeout=1, jitter=0))
+    tasks = [fleet.ask(), fleet.ask()]
+    await settle()
+    gone = fleet.pool.endpoints[0]
+    fleet.pool.remove(gone)
+    emptied = asyncio.ensure_future(fleet.pool.emptied())
+    await settle()
+    assert picked(fleet) == set()
+    assert not emptied.done()
+    for sent in fleet.waiting:
+        sent.respond()
+    await asyncio.gather(*tasks)
+    await emptied
+    assert picked(fleet) == {"e1"}
+    assert not fleet.pool.leaving
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_the_work_of_a_removed_endpoint_ends_and_that_of_the_others_goes_on() -> None:
+    """Connections are kept for those that are left."""
+    fleet = Fleet(2)
+    running = asyncio.ensure_future(fleet.pool.run(interval=60, timeout=1, jitter=0))
+    await settle()
+    first, second = fleet.pool.endpoints
+    fleet.pool.remove(first)
+    await settle()
+    assert list(fleet.pool._work) == [second]
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_endpoint_that_is_added_later_is_connected_at_once() -> None:
+    """Even into a pool that had none."""
+    fleet = Fleet(1)
+    (endpoint,) = fleet.pool.endpoints
+    running = asyncio.ensure_future(fleet.pool.run(interval=60, timeout=1, jitter=0))
+    fleet.pool.remove(endpoint)
+    await settle()
+    fleet.pool.add([endpoint], held=True)
+    await settle()
+    assert endpoint in fleet.pool._work
+    assert picked(fleet) == set()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_describes_the_model_by_those_that_take_part() -> None:
+    """A held endpoint with another model file is not what clients are told of."""
+    fleet = Fleet(2, up=False)
+    newer = ModelInfo("m", "2", "p", "1", MODEL.inputs, MODEL.outputs, batched=True)
+    first, second = fleet.pool.endpoints
+    fleet.pool.hold(second)
+    fleet.peers[0].comes_up("1", MODEL)
+    fleet.peers[1].comes_up("1", newer)
+    assert fleet.pool.info == MODEL
+    fleet.pool.release(second)
+    fleet.pool.remove(first)
+    assert fleet.pool.info == newer
+
+
+async def test_who_no_longer_listens_is_not_told() -> None:
+    """The others are."""
+    fleet = Fleet(1)
+    told: list[str] = []
+    end = fleet.pool.on_change(lambda: told.append("first"))
+    fleet.pool.on_change(lambda: told.append("second"))
+    end()
+    fleet.pool.changed(fleet.pool.endpoints[0])
+    assert told == ["second"]
