@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from backends.errors import StartError
-from gateway.wire.process import die_with_parent
+from gateway.wire.process import announce_failure, die_with_parent
 
 BAD_INPUT = 2
 
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         return serve(options)
     except StartError as error:
         sys.stderr.write(f"infergate worker: {' '.join(str(error).split())}\n")
+        announce_failure(str(error))
         return BAD_INPUT
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway import __version__
+from gateway import __version__, admin
 
 _BAD_INPUT: Final = 2
 _INTERRUPTED: Final = 130
@@ -88,6 +88,10 @@ def serve(
     from gateway import supervisor
 
     raise typer.Exit(supervisor.run(config, http=http, processes=processes))
+
+
+app.command()(admin.reload)
+app.add_typer(admin.backends, name="backends")
 
 
 @app.command()

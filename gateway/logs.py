@@ -100,3 +100,8 @@ def setup(
     root.addHandler(handler)
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
+
+
+def set_level(level: str) -> None:
+    """Send everything from *level* upwards from now on."""
+    logging.getLogger().setLevel(level.upper())

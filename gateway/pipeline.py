@@ -7,11 +7,9 @@ meets the stages; its answer passes them from bottom to top.
 
 from __future__ import annotations
 
-import asyncio
-import os
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.errors import ConfigError
 from gateway.stages.admission import Admission
@@ -19,16 +17,14 @@ from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
 from gateway.stages.deadline import Deadline
-from gateway.stages.gate import Gate
 from gateway.stages.hedge import Hedge
-from gateway.stages.infer import Infer, Questions
+from gateway.stages.infer import Infer
 from gateway.stages.observe import Observe
 from gateway.stages.postprocess import Postprocess
 from gateway.stages.preprocess import Preprocess
 from gateway.stages.rescue import Rescue
 from gateway.stages.retry import Retry, RetryBudget
 from gateway.steps import client_info, digest
-from gateway.stores.memory import MemoryStore
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Ejection, Liveness
 from gateway.upstream.link import Link
@@ -41,10 +37,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.access_log import AccessLog
-    from gateway.config import Config, ModelConfig
+    from gateway.config import BackendConfig, Config, ModelConfig
     from gateway.exchange import ExchangeService
+    from gateway.stages.cost import Cost
+    from gateway.stages.gate import Gate
+    from gateway.stages.infer import Questions
+    from gateway.stores.memory import MemoryStore
     from gateway.telemetry import Telemetry
-    from gateway.wire.message import InferRequest, Service
+    from gateway.wire.generation import Generation
+    from gateway.wire.message import Service
     from gateway.wire.model import ModelInfo
 
 
@@ -69,7 +70,11 @@ def exchange_stack(
     service: ExchangeService = stack(
         # Above everything: what is shed or refused is measured too.
         partial(
-            Observe, gate=gate, telemetry=telemetry, access_log=access_log, models=list(models)
+            Observe,
+            gate=gate,
+            telemetry=telemetry,
+            access_log=access_log,
+            models=telemetry.models,
         ),
         # Below Observe, above all that raises: the one place where an error becomes an answer.
         Rescue,
@@ -89,9 +94,29 @@ def model_stack(
     telemetry: Telemetry,
     store: MemoryStore[Any],
     secret: bytes,
+    cost: Cost | None = None,
 ) -> Service:
-    """What every request for one model meets."""
+    """What every request for one model meets; *cost* is what is known of the model's runs.
+
+    Nothing in it may hold on to *model*: that a reload has replaced it and that its last request
+    is over is told by its end.
+    """
     name, pool = model.name, model.pool
+
+    def queue(inner: Service) -> Batch:
+        model.batch = Batch(
+            inner,
+            model=name,
+            pool=pool,
+            telemetry=telemetry,
+            max_rows=config.batch.max_rows,
+            queue_rows=config.batch.queue_rows,
+            queue_bytes=config.batch.queue_bytes,
+            newest_first_after=config.batch.newest_first_after,
+            cost=cost,
+        )
+        return model.batch
+
     layers: list[Callable[[Any], Any]] = []
     if (cache := config.cache) is not None:
         # Above Preprocess: a hit costs no processor time.
@@ -100,7 +125,7 @@ def model_stack(
                 Cache,
                 store=store,
                 model=name,
-                digest=model.digest,
+                digest=partial(told_apart, pool, digest(config.preprocess, config.postprocess)),
                 secret=secret,
                 ttl=cache.ttl,
                 jitter=cache.jitter,
@@ -115,7 +140,7 @@ def model_stack(
     if config.preprocess:
         # Above Batch: only finished tensors have a shape to merge on.
         layers.append(partial(Preprocess, steps=config.preprocess, info=lambda: pool.info))
-    batch, retry = config.batch, config.retry
+    retry = config.retry
     budget = RetryBudget(
         share=retry.budget.percent / 100,
         min_per_second=retry.budget.min_per_second,
@@ -123,16 +148,7 @@ def model_stack(
     )
     layers += [
         # Above Retry: a failed attempt sends the same batch again, and nobody queues twice.
-        partial(
-            Batch,
-            model=name,
-            pool=pool,
-            telemetry=telemetry,
-            max_rows=batch.max_rows,
-            queue_rows=batch.queue_rows,
-            queue_bytes=batch.queue_bytes,
-            newest_first_after=batch.newest_first_after,
-        ),
+        queue,
         # Above Balance: every attempt picks afresh, never the endpoint that has just failed.
         partial(
             Retry,
@@ -163,17 +179,22 @@ def model_stack(
 
 
 class Model:
-    """A configured model: its pool, its stack, and what clients see of it."""
+    """A configured model: its pool, its stack, and what clients see of it.
+
+    It does not change: another configuration makes another one, and a request that has begun with
+    this one ends with it.
+    """
 
     def __init__(self, name: str, config: ModelConfig, pool: Pool) -> None:
         self.name = name
+        self.config = config
         self.pool = pool
+        self.batch: Batch
         self.questions: Questions | None = None
         self.fault = ""
         self.service: Service
         self._preprocess = config.preprocess
         self._postprocess = config.postprocess
-        self._steps_digest = digest(config.preprocess, config.postprocess)
         self._seen: ModelInfo | None = None
         self._info: ModelInfo | None = None
 
@@ -201,115 +222,72 @@ class Model:
         """Whether a request would be answered."""
         return self.info is not None and self.pool.ready
 
-    def digest(self) -> bytes:
-        """What the cache's keys must depend on besides the question: file, version and steps."""
-        info = self.info
-        told = "" if info is None else f"{info.digest}\0{info.version}"
-        return told.encode() + self._steps_digest
+
+def told_apart(pool: Pool, steps: bytes) -> bytes:
+    """What a cache's keys must depend on besides the question: file, version and *steps*."""
+    info = pool.info
+    told = "" if info is None else f"{info.digest}\0{info.version}"
+    return told.encode() + steps
 
 
-class Gateway:
-    """All that one gateway process serves, built from *config*.
-
-    *runtime* is the directory where the supervisor's workers listen.
-    """
-
-    def __init__(
-        self, config: Config, *, runtime: Path, telemetry: Telemetry, access_log: AccessLog
-    ) -> None:
-        self.gate = Gate()
-        store: MemoryStore[Any] = MemoryStore(max_bytes=config.cache.max_bytes)
-        # A key of this life alone: what another process makes of a body cannot be told from it.
-        secret = os.urandom(32)
-        self.models: dict[str, Model] = {}
-        for name, section in config.models.items():
-            pool = _pool(name, section, runtime=runtime, telemetry=telemetry)
-            model = Model(name, section, pool)
-            if section.cache is not None:
-                memory: MemoryStore[InferRequest] = MemoryStore(max_bytes=_QUESTIONS)
-                model.questions = Questions(memory, secret=secret)
-            model.service = model_stack(
-                model, section, telemetry=telemetry, store=store, secret=secret
-            )
-            self.models[name] = model
-        self.service = exchange_stack(
-            self.models, config, gate=self.gate, telemetry=telemetry, access_log=access_log
-        )
-        self.draining = False
-        self._config = config
-        store.report(telemetry, layer="memory")
-
-    def __repr__(self) -> str:
-        return f"<Gateway {list(self.models.values())} {self.gate!r}>"
-
-    async def run(self) -> None:
-        """Keep all pools connected and probed until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for name, model in self.models.items():
-                health = self._config.models[name].health
-                group.create_task(
-                    model.pool.run(
-                        interval=health.interval, timeout=health.timeout, jitter=health.jitter
-                    )
-                )
-
-    async def came_up(self) -> None:
-        """Wait until every model is ready; raises ConfigError where its steps do not fit it."""
-        changed = asyncio.Event()
-        for model in self.models.values():
-            model.pool.on_change(changed.set)
-        while not all(model.ready for model in self.models.values()):
-            faults = [model.fault for model in self.models.values() if model.fault]
-            if faults:
-                raise ConfigError(faults)
-            await changed.wait()
-            changed.clear()
-
-
-# Decoded questions for the raw-body shortcut, in bytes and for each cached model.
-_QUESTIONS = 32 << 20
-
-
-def _pool(name: str, config: ModelConfig, *, runtime: Path, telemetry: Telemetry) -> Pool:
-    """The endpoints of a model: its own workers in the supervisor's order, and those elsewhere."""
-    ejection, health = config.ejection, config.health
-    pool = Pool(
+def make_pool(name: str, config: ModelConfig, *, telemetry: Telemetry) -> Pool:
+    """A pool for the model *name*, without endpoints yet."""
+    return Pool(
         name,
         policy=POLICIES[config.policy](),
         telemetry=telemetry,
-        max_ejected=ejection.max_ejected,
+        max_ejected=config.ejection.max_ejected,
     )
-    replica = 0
-    for backend in config.backends:
-        addresses: list[tuple[str, str]] = []
-        if backend.worker is not None:
-            for _ in range(backend.worker.replicas):
-                path = worker_socket(runtime, name, replica)
-                addresses.append((f"{name}-{replica}", f"unix:{path}"))
-                replica += 1
-        elif backend.address is not None:
-            addresses.append((backend.address, backend.address))
-        cap = None if backend.max_concurrency == "auto" else backend.max_concurrency
-        pool.add(
-            Endpoint(
-                endpoint,
-                partial(Link, address, connect_timeout=config.timeouts.connect),
-                pool,
-                ejection=Ejection(
-                    clock=perf_counter,
-                    consecutive=ejection.consecutive,
-                    error_rate=ejection.error_rate,
-                    min_volume=ejection.min_volume,
-                    window=ejection.window,
-                    base=ejection.base,
-                    most=ejection.max,
-                    jitter=ejection.jitter,
-                ),
-                liveness=Liveness(rise=health.rise, fall=health.fall),
-                weight=backend.weight,
-                cap=cap,
-                attempt_timeout=config.timeouts.attempt,
-            )
-            for endpoint, address in addresses
-        )
-    return pool
+
+
+class Spot(NamedTuple):
+    """One endpoint as the configuration wants it; *own* is a worker of the supervisor's."""
+
+    name: str
+    address: str
+    weight: float
+    cap: int | None
+    own: bool
+
+
+def spots(name: str, config: ModelConfig, generation: Generation, runtime: Path) -> list[Spot]:
+    """The endpoints of a model: its own workers by their numbers, and those elsewhere."""
+    found = []
+    for place in generation.of(name):
+        backend = config.backends[place.backend]
+        path = worker_socket(runtime, name, place.number)
+        found.append(Spot(place.name, f"unix:{path}", backend.weight, _cap(backend), own=True))
+    found += [
+        Spot(address, address, backend.weight, _cap(backend), own=False)
+        for backend in config.backends
+        if (address := backend.address) is not None
+    ]
+    return found
+
+
+def make_endpoint(spot: Spot, config: ModelConfig, pool: Pool) -> Endpoint:
+    """The endpoint at *spot*, for *pool*, which it is not in yet."""
+    ejection, health = config.ejection, config.health
+    return Endpoint(
+        spot.name,
+        partial(Link, spot.address, connect_timeout=config.timeouts.connect),
+        pool,
+        ejection=Ejection(
+            clock=perf_counter,
+            consecutive=ejection.consecutive,
+            error_rate=ejection.error_rate,
+            min_volume=ejection.min_volume,
+            window=ejection.window,
+            base=ejection.base,
+            most=ejection.max,
+            jitter=ejection.jitter,
+        ),
+        liveness=Liveness(rise=health.rise, fall=health.fall),
+        weight=spot.weight,
+        cap=spot.cap,
+        attempt_timeout=config.timeouts.attempt,
+    )
+
+
+def _cap(backend: BackendConfig) -> int | None:
+    return None if backend.max_concurrency == "auto" else backend.max_concurrency

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gateway process: ``python -m gateway.process --config FILE --runtime DIR --index I``.
+"""The gateway process: ``python -m gateway.process --runtime DIR --index I``.
 
 It accepts on the data port, runs the pipeline, and drains on SIGTERM.
 """
@@ -23,17 +23,20 @@ import uvloop
 from gateway import logs
 from gateway.access_log import AccessLog
 from gateway.config import load
+from gateway.ear import Ear
 from gateway.edge.app import make_server
 from gateway.edge.connection import DataServer
 from gateway.edge.lane import Lane
 from gateway.errors import ConfigError
-from gateway.pipeline import Gateway
+from gateway.report import Gauges, states
+from gateway.serving import Gateway
 from gateway.telemetry import Board, Telemetry, report_process, sample_loop_lag
 from gateway.wire.busy_poll import BusyPoll
+from gateway.wire.generation import read_generation
 from gateway.wire.listen import BACKLOG, ListenError, let_nobody_in, listen
+from gateway.wire.orders import orders_socket
 from gateway.wire.process import announce_ready, die_with_parent, inherited_socket
 from gateway.wire.runtime import metrics_directory, state_file
-from gateway.wire.state import EndpointState, GatewayState, ModelState
 
 if TYPE_CHECKING:
     import socket
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
     from gateway.exchange import Answer, Exchange
+    from gateway.wire.generation import Generation
 
 log = logging.getLogger(__name__)
 
@@ -61,19 +65,22 @@ _GC_THRESHOLD: Final = (20_000, 50, 50)
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGTERM; gives the exit code, 2 where configuration or port is at fault."""
     parser = argparse.ArgumentParser(prog="python -m gateway.process")
-    parser.add_argument("--config", required=True, help="the configuration file")
     parser.add_argument("--runtime", required=True, type=Path, help="the runtime directory")
     parser.add_argument("--index", type=int, default=0, help="which of the gateway processes")
     options = parser.parse_args(arguments)
     die_with_parent()
     name = f"gateway-{options.index}"
     try:
-        config = load(options.config)
+        generation = read_generation(options.runtime)
+        # Whoever put it there has looked at the models' files, and they may be going by now.
+        config = load(generation.config, files=False)
         listening = inherited_socket("http")
         if listening is None:
             (listening,) = listen(config.server.http, key="server.http")
         logs.setup(config.server.log_level, process=name, threaded=True)
-        process = GatewayProcess(config, listening, runtime=options.runtime, index=options.index)
+        process = GatewayProcess(
+            config, generation, listening, runtime=options.runtime, index=options.index
+        )
         uvloop.run(process.serve())
     except (ConfigError, ListenError) as error:
         for fault in getattr(error, "faults", None) or [str(error)]:
@@ -86,7 +93,13 @@ class GatewayProcess:
     """One gateway process on its event loop."""
 
     def __init__(
-        self, config: Config, listening: socket.socket, *, runtime: Path, index: int
+        self,
+        config: Config,
+        generation: Generation,
+        listening: socket.socket,
+        *,
+        runtime: Path,
+        index: int,
     ) -> None:
         name = f"gateway-{index}"
         self._config = config
@@ -94,16 +107,20 @@ class GatewayProcess:
         self._state_file = state_file(runtime, index)
         self._telemetry = telemetry = Telemetry(config.models, process=name)
         report_process(telemetry, name)
-        telemetry.config_generation.cell().value = 1
-        telemetry.on_collect(self._fill_gauges)
         log_options = config.server.access_log
         self._access_log = AccessLog(
             telemetry=telemetry, sample=log_options.sample, errors=log_options.errors
         )
         self._board = Board.open(metrics_directory(runtime), telemetry)
         self._gateway = Gateway(
-            config, runtime=runtime, telemetry=telemetry, access_log=self._access_log
+            config,
+            generation,
+            runtime=runtime,
+            telemetry=telemetry,
+            access_log=self._access_log,
         )
+        telemetry.on_collect(Gauges(self._gateway, telemetry).fill)
+        self._ear = Ear(self._gateway, orders_socket(runtime, name), committed=self._committed)
         self._stop = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -146,6 +163,7 @@ class GatewayProcess:
                 self._publish_state(),
                 sample_loop_lag(self._telemetry.loop_lag_seconds.cell()),
                 lane.sweep(),
+                self._ear.run(),
             ):
                 stack.push_async_callback(_end, loop.create_task(work))
             up = loop.create_task(self._gateway.came_up())
@@ -199,33 +217,17 @@ class GatewayProcess:
 
     async def _publish_state(self) -> None:
         """Write what this process knows of its endpoints, once a second."""
-        draft = self._state_file.with_suffix(".draft")
         while True:
-            models = {}
-            for name, model in self._gateway.models.items():
-                endpoints = tuple(
-                    EndpointState(
-                        name=endpoint.name,
-                        address=endpoint.transport.address,
-                        state=endpoint.state,
-                        pending=endpoint.pending,
-                        weight=endpoint.weight,
-                        attempts=endpoint.attempts,
-                        ejected_for=endpoint.ejection.left,
-                    )
-                    for endpoint in model.pool.endpoints
-                )
-                models[name] = ModelState(
-                    ready=model.ready,
-                    queued=int(self._telemetry.queued_rows.cell(name).value),
-                    endpoints=endpoints,
-                )
-            try:
-                draft.write_bytes(msgspec.msgpack.encode(GatewayState(models=models)))
-                draft.replace(self._state_file)
-            except OSError as error:
-                log.warning("state not written to %s: %s", self._state_file, error)
+            self._write_state()
             await asyncio.sleep(1.0)
+
+    def _write_state(self) -> None:
+        draft = self._state_file.with_suffix(".draft")
+        try:
+            draft.write_bytes(msgspec.msgpack.encode(states(self._gateway)))
+            draft.replace(self._state_file)
+        except OSError as error:
+            log.warning("state not written to %s: %s", self._state_file, error)
 
     def _count_refused(self, exchange: Exchange, answer: Answer) -> None:
         """An inference call was answered before it reached the stages that count."""
@@ -234,14 +236,12 @@ class GatewayProcess:
         )
         cell.value += 1
 
-    def _fill_gauges(self) -> None:
-        telemetry = self._telemetry
-        for model in self._gateway.models.values():
-            for endpoint in model.pool.endpoints:
-                telemetry.pending.cell(endpoint.name).value = endpoint.pending
-                for state in ("ready", "down", "ejected", "draining"):
-                    cell = telemetry.endpoint_state.cell(endpoint.name, state)
-                    cell.value = int(endpoint.state == state)
+    def _committed(self) -> None:
+        """Another generation is served: follow it in what is no model."""
+        logs.set_level(self._gateway.config.server.log_level)
+        # Who has just changed something looks at once whether it has come into effect.
+        self._write_state()
+        log.info("generation %d is served", self._gateway.generation.number)
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

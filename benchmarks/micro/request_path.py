@@ -27,8 +27,9 @@ from benchmarks.payloads import json_rows
 from benchmarks.processes import ROOT
 from gateway.access_log import AccessLog
 from gateway.config.load import load
+from gateway.config.placement import placed
 from gateway.edge.lane import Lane
-from gateway.pipeline import Gateway
+from gateway.serving import Gateway
 from gateway.telemetry import Telemetry
 from gateway.upstream import link
 from gateway.wire.frames import (
@@ -44,6 +45,7 @@ from gateway.wire.frames import (
     read_tensors,
     tensor_frame,
 )
+from gateway.wire.generation import Generation
 from gateway.wire.model import ModelInfo, TensorSpec
 from gateway.wire.tensor import Tensor
 
@@ -149,6 +151,7 @@ class Rig:
         self.runtime = tempfile.TemporaryDirectory(prefix="bench-")
         self.gateway = Gateway(
             settings,
+            Generation(1, str(CONFIGS / config), placed(settings)),
             runtime=Path(self.runtime.name),
             telemetry=telemetry,
             access_log=AccessLog(telemetry=telemetry),

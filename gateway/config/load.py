@@ -33,6 +33,13 @@ def load(
     *environment* is what ``${NAME}`` refers to, that of the process by default. *files* says
     whether the models must be there; paths are relative to the working directory.
     """
+    return read(
+        decoded(read_file(path), name=path), name=path, environment=environment, files=files
+    )
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of the configuration file *path*; raises ConfigError."""
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -42,12 +49,16 @@ def load(
         raise ConfigError([f"{shorten(path)}: not a path: {error}"]) from error
     if len(data) > MAX_BYTES:
         raise ConfigError([f"{path}: expected at most {format_size(MAX_BYTES)}"])
+    return data
+
+
+def decoded(data: bytes, *, name: str) -> str:
+    """The text of a configuration file; *name* stands for it in faults. Raises ConfigError."""
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{path}:{line}: not UTF-8: byte 0x{data[error.start]:02x}"]) from error
-    return read(text, name=path, environment=environment, files=files)
+        raise ConfigError([f"{name}:{line}: not UTF-8: byte 0x{data[error.start]:02x}"]) from error
 
 
 def read(

@@ -77,6 +77,24 @@ class AccessLogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = True
 
 
+class ReloadConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether changes are noticed without being told of by SIGHUP or ``infergate reload``."""
+
+    watch: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Whether this file and the model directories are looked at, and loaded when they "
+                "have changed and then stood still for one interval. "
+                "Danger: whatever is saved or copied there goes into service unasked."
+            )
+        ),
+    ] = False
+    interval: Annotated[Duration, Meta(ge=0.1, le=86400, description="Time between two looks.")] = (
+        2.0
+    )
+
+
 class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The processes and their ports."""
 
@@ -93,7 +111,8 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         Address,
         Meta(
             description=(
-                "Where operators look. Danger: it shows the configuration to whoever reaches it."
+                "Where operators look and change things. "
+                "Danger: whoever reaches it sees the configuration and can drain every worker."
             )
         ),
     ] = "127.0.0.1:8002"
@@ -152,6 +171,7 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ] = 0.0
     limits: LimitsConfig = LimitsConfig()
     access_log: AccessLogConfig = AccessLogConfig()
+    reload: ReloadConfig = ReloadConfig()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="The least severe event that is logged, on standard error."),

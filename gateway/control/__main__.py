@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control process: ``python -m gateway.control --config FILE --runtime DIR``."""
+"""The control process: ``python -m gateway.control --config FILE --runtime DIR --gateways N``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from aiohttp import web
 
 from gateway import logs
 from gateway.config import load
+from gateway.control.actions import Actions
 from gateway.control.app import AdminApi
 from gateway.control.masking import shown
+from gateway.control.operations import Operations
+from gateway.control.publisher import Publisher
+from gateway.control.watching import watch
 from gateway.errors import ConfigError
 from gateway.telemetry import CONTENT_TYPE, Board, Telemetry, report_process
+from gateway.wire.generation import read_generation
 from gateway.wire.listen import ListenError, listen
 from gateway.wire.process import announce_ready, die_with_parent, inherited_socket
 from gateway.wire.runtime import metrics_directory
@@ -33,12 +38,14 @@ BAD_INPUT = 2
 def main(arguments: Sequence[str]) -> int:
     """Serve the admin port until SIGTERM; gives the exit code, 2 for a file or port in the way."""
     parser = argparse.ArgumentParser(prog="python -m gateway.control")
-    parser.add_argument("--config", required=True, help="the configuration file")
+    parser.add_argument("--config", required=True, help="the file that the operator edits")
     parser.add_argument("--runtime", required=True, type=Path, help="the runtime directory")
+    parser.add_argument("--gateways", type=int, default=1, help="how many gateway processes")
     options = parser.parse_args(arguments)
     die_with_parent()
     try:
-        config = load(options.config)
+        generation = read_generation(options.runtime)
+        config = load(generation.config, files=False)
         listening = inherited_socket("admin")
         if listening is None:
             (listening,) = listen(config.server.admin, key="server.admin")
@@ -49,27 +56,49 @@ def main(arguments: Sequence[str]) -> int:
     telemetry = Telemetry(config.models, process="control")
     report_process(telemetry, "control")
     board = Board.open(metrics_directory(options.runtime), telemetry)
+    publisher = Publisher(generation, runtime=options.runtime, gateways=options.gateways)
+    operations = Operations(
+        options.config, config, publisher, runtime=options.runtime, telemetry=telemetry
+    )
     api = AdminApi(
         runtime=options.runtime,
-        config=shown(config),
+        config=lambda: shown(operations.config),
         metrics=lambda: (board.collect(), CONTENT_TYPE),
+        actions=Actions(operations),
     )
-    uvloop.run(serve(api.application(), listening))
+    uvloop.run(serve(api.application(), listening, publisher, operations, board))
     return 0
 
 
-async def serve(app: web.Application, listening: socket.socket) -> None:
-    """Answer on *listening* until SIGTERM or SIGINT, then end what is under way within a second."""
+async def serve(
+    app: web.Application,
+    listening: socket.socket,
+    publisher: Publisher,
+    operations: Operations,
+    board: Board,
+) -> None:
+    """Answer on *listening* until SIGTERM or SIGINT, then end what is under way within a second.
+
+    SIGHUP asks for a reload.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, operations.ask_for_reload)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=75.0)
     await runner.setup()
     try:
-        await web.SockSite(runner, listening).start()
-        announce_ready()
-        await stop.wait()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(work)
+                for work in (publisher.run(), operations.run(), watch(operations), board.run())
+            ]
+            await web.SockSite(runner, listening).start()
+            announce_ready()
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
     finally:
         await runner.cleanup()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The admin API: an aiohttp application that only reads, one handler for each path."""
+"""The admin API: an aiohttp application, one handler for each path; see also `actions`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from aiohttp import web
 
 from gateway import __version__
+from gateway.control import actions
+from gateway.control.answers import NO_STORE, Refused, as_json
 from gateway.control.state import backends, read_states
 
 if TYPE_CHECKING:
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-logger: Final = logging.getLogger(__name__)
+    from gateway.control.actions import Actions
 
-# What an operator sees is true now or not at all.
-NO_STORE: Final = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+logger: Final = logging.getLogger(__name__)
 
 PATHS: Final = {
     "/healthz": "this process answers",
@@ -36,18 +36,21 @@ PATHS: Final = {
 class AdminApi:
     """The admin API over the runtime directory *runtime*.
 
-    *config* is the configuration in effect, secrets masked already. *metrics* gives the text of
-    all metrics and its content type. *clock* is wall-clock time, to tell stale files.
+    *config* gives the configuration in effect, secrets masked already. *metrics* gives the text of
+    all metrics and its content type. *actions* is the part that changes something, None where this
+    API only reads. *clock* is wall-clock time, to tell stale files.
     """
 
     def __init__(
         self,
         *,
         runtime: Path,
-        config: dict[str, Any],
+        config: Callable[[], dict[str, Any]],
         metrics: Callable[[], tuple[bytes, str]],
+        actions: Actions | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._actions = actions
         self._runtime = runtime
         self._config = config
         self._metrics = metrics
@@ -61,15 +64,19 @@ class AdminApi:
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/v1/backends", self.backends)
         app.router.add_get("/v1/config", self.config)
+        if self._actions is not None:
+            self._actions.add_to(app)
         return app
 
     async def index(self, _: web.Request) -> web.Response:
         """What there is here."""
-        return _json({"name": "infergate", "version": __version__, "paths": PATHS})
+        return as_json(
+            {"name": "infergate", "version": __version__, "paths": {**PATHS, **actions.PATHS}}
+        )
 
     async def healthz(self, _: web.Request) -> web.Response:
         """This process answers; what the others do is no part of it."""
-        return _json({"status": "ok"})
+        return as_json({"status": "ok"})
 
     async def metrics(self, _: web.Request) -> web.Response:
         """The metrics of all processes."""
@@ -78,11 +85,11 @@ class AdminApi:
 
     async def backends(self, _: web.Request) -> web.Response:
         """Every model with its endpoints."""
-        return _json(backends(read_states(self._runtime, now=self._clock())))
+        return as_json(backends(read_states(self._runtime, now=self._clock())))
 
     async def config(self, _: web.Request) -> web.Response:
         """The configuration in effect."""
-        return _json(self._config)
+        return as_json(self._config())
 
 
 @web.middleware
@@ -90,16 +97,18 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     """Give every error the one form ``{"error": …}``; what it was goes to the log alone."""
     try:
         return await handler(request)
+    except Refused as error:
+        return as_json({"error": str(error)}, status=error.status)
     except web.HTTPException as error:
         allow = error.headers.get("Allow")
-        return _json(
+        return as_json(
             {"error": _explain(request, error)},
             status=error.status,
             headers={"Allow": allow} if allow else {},
         )
     except Exception:  # the border of this process, as Rescue is that of the gateway's
         logger.exception("admin request failed: %s %s", request.method, request.path)
-        return _json({"error": "internal error, see the log"}, status=500)
+        return as_json({"error": "internal error, see the log"}, status=500)
 
 
 def _explain(request: web.Request, error: web.HTTPException) -> str:
@@ -108,14 +117,3 @@ def _explain(request: web.Request, error: web.HTTPException) -> str:
     if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
         return f"{request.path} does not know {request.method}"
     return error.reason
-
-
-def _json(
-    value: object, *, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
-        status=status,
-        content_type="application/json",
-        headers={**NO_STORE, **(headers or {})},
-    )

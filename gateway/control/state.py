@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # A gateway writes once a second; one that has not for this long is gone or stuck.
 STALE: Final = 5.0
+# What processes disagree on.
+MIXED: Final = "mixed"
 
 
 _decoder: Final = msgspec.msgpack.Decoder(GatewayState)
@@ -40,19 +42,36 @@ def backends(states: dict[str, GatewayState]) -> dict[str, Any]:
     """One view of the *states* of all gateway processes, as plain JSON values.
 
     Counts are added up. An endpoint has the state on which all processes agree, or ``mixed``;
-    ``states`` then tells them apart. A model is ready if it is ready in every process.
+    ``states`` then tells them apart; a version or digest likewise. A model is ready if it is ready
+    in every process. ``generations`` has the number of each process.
     """
     models: dict[str, Any] = {}
     for gateway, state in states.items():
         for name, model in state.models.items():
-            seen = models.setdefault(name, {"ready": True, "queued": 0, "endpoints": {}})
+            seen = models.setdefault(
+                name,
+                {
+                    "ready": True,
+                    "queued": 0,
+                    "version": model.version,
+                    "digest": model.digest,
+                    "endpoints": {},
+                },
+            )
+            for told in ("version", "digest"):
+                if getattr(model, told) != seen[told]:
+                    seen[told] = MIXED
             seen["ready"] = seen["ready"] and model.ready
             seen["queued"] += model.queued
             for endpoint in model.endpoints:
                 _add(seen["endpoints"], gateway, endpoint)
     for model in models.values():
         model["endpoints"] = list(model["endpoints"].values())
-    return {"gateways": list(states), "models": models}
+    return {
+        "gateways": list(states),
+        "generations": {gateway: state.generation for gateway, state in states.items()},
+        "models": models,
+    }
 
 
 def _add(seen: dict[str, dict[str, Any]], gateway: str, endpoint: EndpointState) -> None:
@@ -71,4 +90,4 @@ def _add(seen: dict[str, dict[str, Any]], gateway: str, endpoint: EndpointState)
     )
     entry["states"][gateway] = endpoint.state
     if endpoint.state != entry["state"]:
-        entry["state"] = "mixed"
+        entry["state"] = MIXED

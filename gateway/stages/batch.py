@@ -38,7 +38,8 @@ class Batch:
     *max_rows* bounds a batch. Refuses with Shed when the queue is full, or so long that the answer
     would come too late, and fails with DeadlineExceeded whoever has waited too long, in the queue
     or on the way. Once the head has waited *newest_first_after* seconds, the newest goes first: in
-    a standing overload those are the ones that can still be in time. 0 is never.
+    a standing overload those are the ones that can still be in time. 0 is never. *cost* is what is
+    known already of the model's runs.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Batch:
         queue_rows: int = 4096,
         queue_bytes: int = 256 << 20,
         newest_first_after: float = 1.0,
+        cost: Cost | None = None,
     ) -> None:
         self._inner = inner
         self._model = model
@@ -68,7 +70,7 @@ class Batch:
         self._pump_due = False
         self._wake_at = NEVER
         self._waker: asyncio.TimerHandle | None = None
-        self.cost = Cost()
+        self.cost = cost or Cost()
         self._rate = DrainRate()
         self._dispatched = telemetry.queue_seconds.cell(model, "dispatched")
         self._expired = telemetry.queue_seconds.cell(model, "expired")
@@ -86,8 +88,7 @@ class Batch:
         def collect() -> None:
             queued.value = self._lines.rows
 
-        telemetry.on_collect(collect)
-        pool.on_change(self._schedule)
+        self._subscribed = (telemetry.on_collect(collect), pool.on_change(self._schedule))
 
     def __repr__(self) -> str:
         return f"<Batch {self._lines!r} {self._flights!r} {self.cost!r} {self._rate!r}>"
@@ -96,6 +97,11 @@ class Batch:
     def queued_rows(self) -> int:
         """Rows that wait for a slot."""
         return self._lines.rows
+
+    def retire(self) -> None:
+        """Hear no more of the pool, and fill no gauge: another has taken this one's place."""
+        for end in self._subscribed:
+            end()
 
     def __call__(self, request: InferRequest) -> Awaitable[InferResponse]:
         """Queue *request*, to be answered alone or with others; raises Shed, DeadlineExceeded."""

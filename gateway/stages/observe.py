@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.errors import ClientClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from gateway.access_log import AccessLog
     from gateway.exchange import Answer, Codec, Exchange, ExchangeService
@@ -46,14 +46,15 @@ class Observe:
         gate: Gate,
         telemetry: Telemetry,
         access_log: AccessLog,
-        models: Iterable[str],
+        models: Collection[str],
     ) -> None:
         self._inner = inner
         self._gate = gate
         self._telemetry = telemetry
         self._log = access_log
         self._samples = access_log.samples
-        self._models = frozenset(models)
+        # Not a copy: a reload may add to it.
+        self._models = models
         self._cells: dict[tuple[str, Codec, int], _Cells] = {}
         self._left_waiting = telemetry.client_disconnects.cell("waiting")
         self._left_upstream = telemetry.client_disconnects.cell("upstream")

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from gateway.supervisor.backoff import Backoff
-from gateway.wire.process import PARENT, READY, READY_FD, socket_variable
+from gateway.wire.process import MOST_SAID, PARENT, READY, READY_FD, socket_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +59,7 @@ class Process:
 
     *ready_fd* is the end to read of the pipe on which the present process says that it is ready,
     -1 once that is read. *restart_at* is the instant (of *clock*) of the next start, if one is due.
+    *complaint* is what a process that cannot serve has said of why.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Process:
         self.ready = False
         self.ready_fd = -1
         self.restart_at: float | None = None
+        self.complaint = ""
         self._clock = clock
         self._ready_at: float | None = None
         self._popen: subprocess.Popen[bytes] | None = None
@@ -113,14 +115,16 @@ class Process:
         self.pid = popen.pid
         self.ready = False
         self.ready_fd = ready_fd
+        self.complaint = ""
         self.restart_at = None
         self._ready_at = None
 
     def read_ready(self) -> bool:
         """Take what the process wrote to its pipe; True if it said that it is ready."""
-        said = os.read(self.ready_fd, 64)
+        said = os.read(self.ready_fd, MOST_SAID)
         self._close_ready()
         self.ready = said == READY
+        self.complaint = "" if self.ready else said.decode(errors="replace")
         if self.ready:
             self._ready_at = self._clock()
         return self.ready

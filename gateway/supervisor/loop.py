@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor's loop: signals, ready pipes and ended processes come in, `Watch` decides.
+"""The supervisor's loop: signals, orders, ready pipes and ended processes come in, `Watch` decides.
 
 It sleeps until one of them or the next due instant; nothing is polled.
 """
@@ -10,7 +10,7 @@ import os
 import selectors
 import signal
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gateway.supervisor.child import Process
+    from gateway.supervisor.ear import Source
     from gateway.supervisor.watch import Watch
 
 HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -49,15 +50,17 @@ def _noted(number: int, frame: FrameType | None) -> None:
     """Take the place of the default action; the wakeup socket carries the signal."""
 
 
-def loop(watch: Watch, arriving: socket.socket) -> int:
+def loop(watch: Watch, arriving: socket.socket, ear: Source | None = None) -> int:
     """Run *watch* from its first start to its end; gives its exit code.
 
-    *arriving* is what `signals` gives. Must run in the main thread, which the children's
-    parent-death signal is tied to. Reaps any child, also one that was left to this process
-    because it is the first of a container.
+    *arriving* is what `signals` gives, *ear* where orders come in. Must run in the main thread,
+    which the children's parent-death signal is tied to. Reaps any child, also one that was left to
+    this process because it is the first of a container.
     """
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, ExitStack() as stack:
         selector.register(arriving, selectors.EVENT_READ)
+        if ear is not None:
+            selector.register(ear, selectors.EVENT_READ, _Listener(ear, selector, stack))
         watched: dict[int, Process] = {}
         watch.begin()
         while watch.code is None:
@@ -68,6 +71,8 @@ def loop(watch: Watch, arriving: socket.socket) -> int:
             for key, _ in selector.select(timeout):
                 if key.data is None:
                     numbers = arriving.recv(4096)
+                elif isinstance(key.data, _Listener):
+                    key.data.read()
                 else:
                     # Unregistered first: the descriptor is closed by reading it.
                     selector.unregister(key.fd)
@@ -77,9 +82,30 @@ def loop(watch: Watch, arriving: socket.socket) -> int:
             for number in numbers:
                 if number in {signal.SIGTERM, signal.SIGINT}:
                     watch.drain()
+                elif number == signal.SIGHUP:
+                    watch.reload()
             _reap(selector, watched, watch)
             watch.tick()
     return watch.code
+
+
+class _Listener:
+    """One source of orders in the selector."""
+
+    def __init__(self, source: Source, selector: selectors.BaseSelector, stack: ExitStack) -> None:
+        self._source = source
+        self._selector = selector
+        self._stack = stack
+        stack.callback(source.end)
+
+    def read(self) -> None:
+        """Take what has come, and listen to whoever came."""
+        for source in self._source.readable():
+            listener = _Listener(source, self._selector, self._stack)
+            self._selector.register(source, selectors.EVENT_READ, listener)
+        if self._source.closed:
+            self._selector.unregister(self._source)
+            self._source.end()
 
 
 def _follow(selector: selectors.BaseSelector, watched: dict[int, Process], watch: Watch) -> None:

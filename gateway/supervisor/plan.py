@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
     from gateway.config.root import WorkerConfig
+    from gateway.wire.generation import Place
 
 ROOT: Final = Path(__file__).parents[2]
 
 
 def children(
     config: Config,
+    places: Sequence[Place],
     *,
     config_path: str,
     runtime: str,
@@ -31,35 +33,19 @@ def children(
 ) -> list[Child]:
     """All processes of *config*: workers first, since loading a model takes longest.
 
-    *http* are the descriptors of the data port's sockets, one for each gateway process, *admin*
-    that of the admin port's. *environment* is the supervisor's own.
+    *places* are those of the workers. *config_path* is the file that the operator edits. *http*
+    are the descriptors of the data port's sockets, one for each gateway process, *admin* that of
+    the admin port's. *environment* is the supervisor's own.
     """
-    plan: list[Child] = []
-    for model, section in config.models.items():
-        replicas = (
-            backend.worker
-            for backend in section.backends
-            if backend.worker is not None
-            for _ in range(backend.worker.replicas)
-        )
-        for index, worker in enumerate(replicas):
-            plan.append(
-                Child(
-                    name=f"{model}-{index}",
-                    kind=Kind.WORKER,
-                    argv=worker_command(
-                        worker, model=model, socket=worker_socket(runtime, model, index)
-                    ),
-                    env={**surroundings(environment, threads=worker.threads), **worker.env},
-                )
-            )
-    shared = ("--config", config_path, "--runtime", runtime)
+    plan = [
+        worker_child(config, place, runtime=runtime, environment=environment) for place in places
+    ]
     env = surroundings(environment)
     plan.extend(
         Child(
             name=f"gateway-{index}",
             kind=Kind.GATEWAY,
-            argv=python("gateway.process", *shared, "--index", str(index)),
+            argv=python("gateway.process", "--runtime", runtime, "--index", str(index)),
             env=env,
             sockets=(("http", fd),),
         )
@@ -69,7 +55,12 @@ def children(
         Child(
             name="control",
             kind=Kind.CONTROL,
-            argv=python("gateway.control", *shared),
+            argv=python(
+                "gateway.control",
+                *("--config", config_path),
+                *("--runtime", runtime),
+                *("--gateways", str(len(http))),
+            ),
             env=env,
             sockets=(("admin", admin),),
         )
@@ -77,8 +68,34 @@ def children(
     return plan
 
 
-def worker_command(worker: WorkerConfig, *, model: str, socket: str) -> tuple[str, ...]:
-    """The command of one *worker* that serves *model* on the Unix socket *socket*."""
+def worker_child(
+    config: Config, place: Place, *, runtime: str, environment: Mapping[str, str]
+) -> Child:
+    """The worker at *place*."""
+    worker = config.models[place.model].backends[place.backend].worker
+    if worker is None:
+        raise ValueError(f"{place.name} is at a backend that is no worker")
+    return Child(
+        name=place.name,
+        kind=Kind.WORKER,
+        argv=worker_command(
+            worker,
+            model=place.model,
+            version=place.version,
+            socket=worker_socket(runtime, place.model, place.number),
+        ),
+        env={**surroundings(environment, threads=worker.threads), **worker.env},
+    )
+
+
+def worker_command(
+    worker: WorkerConfig, *, model: str, version: str = "", socket: str
+) -> tuple[str, ...]:
+    """The command of one *worker* that serves *model* on the Unix socket *socket*.
+
+    *version* is told even where the configuration leaves it open: a worker that is started again
+    serves what its siblings serve, although a newer one may lie there by then.
+    """
     options = {
         "--listen": f"unix:{socket}",
         "--name": model,
@@ -92,8 +109,8 @@ def worker_command(worker: WorkerConfig, *, model: str, socket: str) -> tuple[st
         "--warmup": str(worker.warmup),
         "--busy-poll": f"{worker.busy_poll:.6f}",
     }
-    if worker.version is not None:
-        options["--version"] = str(worker.version)
+    if version:
+        options["--version"] = version
     pairs = (part for option in options.items() for part in option)
     return python("backends", worker.path, *pairs, "--die-with-parent")
 

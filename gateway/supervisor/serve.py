@@ -15,19 +15,25 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import logs
 from gateway.config import load
+from gateway.config.placement import placed
 from gateway.errors import ConfigError
 from gateway.supervisor.child import Child, Kind, Process
+from gateway.supervisor.ear import Ear
 from gateway.supervisor.loop import loop, signals
 from gateway.supervisor.notify import notify
-from gateway.supervisor.plan import children
-from gateway.supervisor.watch import BAD_INPUT, Watch
+from gateway.supervisor.plan import children, worker_child
+from gateway.supervisor.watch import BAD_INPUT, Phase, Watch
 from gateway.telemetry import Board, Telemetry
+from gateway.wire.generation import Generation, write_generation
 from gateway.wire.listen import ListenError, address_of, listen
-from gateway.wire.runtime import metrics_directory, state_directory
+from gateway.wire.orders import Keep, Start, orders_directory, orders_socket
+from gateway.wire.runtime import config_copy, metrics_directory, state_directory
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gateway.wire.orders import Order
 
 logger: Final = logging.getLogger(__name__)
 
@@ -60,7 +66,9 @@ def run(config_path: str, *, http: str | None = None, processes: int | None = No
             stack.callback(close, [admin_port])
             runtime = stack.enter_context(runtime_directory())
             # A process that is started again runs what the others run, not what is being edited.
-            copy = shutil.copyfile(config_path, runtime / "config.yaml")
+            copy = shutil.copyfile(config_path, config_copy(runtime, 1))
+            first = Generation(1, str(copy), placed(config))
+            write_generation(runtime, first)
         except ListenError as error:
             complain(f"infergate: {error}")
             return BAD_INPUT
@@ -70,7 +78,8 @@ def run(config_path: str, *, http: str | None = None, processes: int | None = No
             return BAD_INPUT
         plan = children(
             config,
-            config_path=str(copy),
+            first.places,
+            config_path=str(Path(config_path).absolute()),
             runtime=str(runtime),
             http=[each.fileno() for each in data_port],
             admin=admin_port.fileno(),
@@ -86,7 +95,41 @@ def run(config_path: str, *, http: str | None = None, processes: int | None = No
         )
         arriving = stack.enter_context(signals())
         watch = Watch([Process(child) for child in plan], reports, grace=server.grace)
-        return loop(watch, arriving)
+        ear = Ear(orders_socket(runtime, "supervisor"), Foreman(watch, str(runtime)))
+        return loop(watch, arriving, ear)
+
+
+class Foreman:
+    """Carries out the orders of the control process among the processes of *watch*."""
+
+    def __init__(self, watch: Watch, runtime: str) -> None:
+        self._watch = watch
+        self._runtime = runtime
+
+    def __repr__(self) -> str:
+        return f"<Foreman {self._watch.workforce!r}>"
+
+    def __call__(self, order: Order, answer: Callable[[tuple[str, ...]], None]) -> None:
+        """Begin what *order* says, and *answer* with its faults once it is done."""
+        if isinstance(order, Keep):
+            self._watch.workforce.keep(set(order.names), answer)
+        elif not isinstance(order, Start):
+            answer((f"the supervisor does not know {type(order).__name__}",))
+        elif self._watch.phase is not Phase.SERVING:
+            answer((f"no worker is started while all is {self._watch.phase.name.lower()}",))
+        else:
+            try:
+                config = load(order.generation.config, files=False)
+            except ConfigError as error:
+                answer(tuple(error.faults))
+                return
+            self._watch.workforce.start(
+                [
+                    worker_child(config, place, runtime=self._runtime, environment=os.environ)
+                    for place in order.generation.places
+                ],
+                answer,
+            )
 
 
 def complain(message: str) -> None:
@@ -113,6 +156,7 @@ def runtime_directory() -> Iterator[Path]:
     try:
         metrics_directory(path).mkdir()
         state_directory(path).mkdir()
+        orders_directory(path).mkdir()
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)

@@ -12,12 +12,11 @@ import signal
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.supervisor.child import Child, Kind, reason
+from gateway.supervisor.child import Child, Kind, Process, reason
+from gateway.supervisor.workforce import Workforce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from gateway.supervisor.child import Process
 
 BAD_INPUT: Final = 2
 # A process may be shot by chance while it starts, but not this often.
@@ -63,6 +62,7 @@ class Watch:
     any process gets to end beyond that, *start_timeout* that for all to become ready. *code* is
     the exit code of the whole, set once nothing runs any more: 0 after a clean end, 1 where a
     process had to be killed or never became ready, 2 where one refused what it was given.
+    *workforce* changes which workers there are while all this goes on.
     """
 
     def __init__(
@@ -75,8 +75,16 @@ class Watch:
         start_timeout: float = 60.0,
         echo: float = 0.25,
         clock: Callable[[], float] = monotonic,
+        hire: Callable[[Child], Process] = Process,
     ) -> None:
-        self.processes = processes
+        self.processes = list(processes)
+        self.workforce = Workforce(
+            self.processes,
+            clock=clock,
+            patience=start_timeout,
+            grace=grace + patience,
+            hire=hire,
+        )
         self.phase = Phase.STARTING
         self.code: int | None = None
         self._reports = reports
@@ -91,6 +99,7 @@ class Watch:
         self._ended_kinds: set[Kind] = set()
         self._outcome = 0
         self._deaths: dict[str, int] = {}
+        self._reload_due = False
 
     def __repr__(self) -> str:
         return f"<Watch {self.phase.name} {list(self.processes)}>"
@@ -108,12 +117,31 @@ class Watch:
             self.phase = Phase.SERVING
             self._deadline = None
             self._reports.ready()
+        self.workforce.became_ready()
+        self._pass_reload_on()
+
+    def reload(self) -> None:
+        """Have the control process load the configuration anew, as soon as there is one."""
+        self._reload_due = True
+        self._pass_reload_on()
+
+    def _pass_reload_on(self) -> None:
+        if not self._reload_due or self.phase is not Phase.SERVING:
+            return
+        for process in self.processes:
+            # Before it is ready the signal would end it.
+            if process.child.kind is Kind.CONTROL and process.ready:
+                self._reload_due = False
+                process.send(signal.SIGHUP)
 
     def ended(self, process: Process, status: int) -> None:
         """*process* ended with the wait status *status*."""
         seconds = process.ended(status)
+        gone = self.workforce.ended(process, status)
         if process.child.kind in self._ended_kinds:
             self._advance()
+            return
+        if gone:
             return
         why = reason(status)
         if self.phase is Phase.STARTING and self._is_hopeless(process.child, why, status):
@@ -138,6 +166,7 @@ class Watch:
     def tick(self) -> None:
         """Do what is due by now: restarts, and what follows when time is up."""
         now = self._clock()
+        self.workforce.tick()
         for process in self.processes:
             if process.restart_at is not None and process.restart_at <= now:
                 self._start(process)
@@ -152,7 +181,8 @@ class Watch:
 
     def due(self) -> float | None:
         """The instant of the next `tick` that does something, None if only an event can."""
-        instants = [each.restart_at for each in self.processes if each.restart_at is not None]
+        instants = self.workforce.due()
+        instants += [each.restart_at for each in self.processes if each.restart_at is not None]
         if self._deadline is not None:
             instants.append(self._deadline)
         return min(instants, default=None)

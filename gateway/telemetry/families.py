@@ -29,7 +29,8 @@ ROWS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0
 
 
 class Telemetry:
-    """The metrics of one *process*; *models* are the configured model names.
+    """The metrics of one *process*; *models* are the configured model names, to which others
+    may be added.
 
     Stages take `Family.cell` of what they count when they are built. What is a state rather than
     an event (a queue's length) is read at collection, by callbacks given to `on_collect`.
@@ -38,7 +39,7 @@ class Telemetry:
     def __init__(self, models: Iterable[str] = (), *, process: str = "gateway-0") -> None:
         self.process = process
         self.families: dict[str, Family[SumCell] | Family[GaugeCell] | Family[HistogramCell]] = {}
-        self._models = frozenset(models)
+        self.models = set(models)
         self._callbacks: list[Callable[[], None]] = []
 
         counter, gauge, histogram = self._counter, self._gauge, self._histogram
@@ -148,7 +149,12 @@ class Telemetry:
             "phase",
         )
         self.config_generation = gauge(
-            "infergate_config_generation", "Configurations loaded since the start.", across="max"
+            "infergate_config_generation",
+            "Configurations and operator's changes that have come into effect since the start.",
+            across="max",
+        )
+        self.config_reloads = counter(
+            "infergate_config_reloads_total", "Reloads of the configuration, by result.", "result"
         )
         self.loop_lag_seconds = histogram(
             "infergate_loop_lag_seconds", "Lateness of a timer on the event loop."
@@ -172,9 +178,16 @@ class Telemetry:
     def __repr__(self) -> str:
         return f"<Telemetry {self.process} {len(self.families)} families>"
 
-    def on_collect(self, callback: Callable[[], None]) -> None:
-        """Have *callback* fill its gauges before each snapshot; it must be quick and never wait."""
+    def on_collect(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have *callback* fill its gauges before each snapshot; it must be quick and never wait.
+
+        Returns what ends that.
+        """
         self._callbacks.append(callback)
+        return partial(self._forget, callback)
+
+    def _forget(self, callback: Callable[[], None]) -> None:
+        self._callbacks = [each for each in self._callbacks if each is not callback]
 
     def take(self) -> Snapshot:
         """All values as they are now."""
@@ -203,7 +216,7 @@ class Telemetry:
     ) -> Family[SumCell]:
         family = Family(
             name, help_text, labels,
-            kind="counter", make=SumCell, models=self._models, resumes=resumes,
+            kind="counter", make=SumCell, models=self.models, resumes=resumes,
         )  # fmt: skip
         self.families[name] = family
         return family
@@ -213,7 +226,7 @@ class Telemetry:
     ) -> Family[GaugeCell]:
         family = Family(
             name, help_text, labels,
-            kind="gauge", make=GaugeCell, models=self._models, across=across,
+            kind="gauge", make=GaugeCell, models=self.models, across=across,
         )  # fmt: skip
         self.families[name] = family
         return family
@@ -223,7 +236,7 @@ class Telemetry:
     ) -> Family[HistogramCell]:
         family = Family(
             name, help_text, labels,
-            kind="histogram", make=partial(HistogramCell, bounds), models=self._models,
+            kind="histogram", make=partial(HistogramCell, bounds), models=self.models,
             bounds=bounds, resumes=True,
         )  # fmt: skip
         self.families[name] = family

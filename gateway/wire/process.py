@@ -16,6 +16,8 @@ from typing import Final
 READY_FD: Final = "INFERGATE_READY_FD"
 PARENT: Final = "INFERGATE_PARENT_PID"
 READY: Final = b"ready\n"
+# A pipe takes this much in one piece.
+MOST_SAID: Final = 4096
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -25,11 +27,20 @@ def announce_ready() -> None:
 
     A second call does nothing. A reader that has gone away is no error.
     """
+    _announce(READY)
+
+
+def announce_failure(why: str) -> None:
+    """Tell whoever started this process, in one line, why it will never serve."""
+    _announce(" ".join(why.split()).encode()[:MOST_SAID])
+
+
+def _announce(said: bytes) -> None:
     fd = os.environ.pop(READY_FD, None)
     if fd is None:
         return
     try:
-        os.write(int(fd), READY)
+        os.write(int(fd), said)
     except BrokenPipeError:
         pass
     finally:

@@ -3,6 +3,9 @@
 
 The supervisor makes the directory, for its user alone, and removes it at the end.
 
+    generation.msgpack        what is to run, see `gateway.wire.generation`
+    config-1.yaml             the configuration of generation 1, as it was read
+    orders/gateway-0.sock     where gateway process 0 takes orders, see `gateway.wire.orders`
     NAME-0.sock               where the first worker of the model NAME listens
     metrics/gateway-0.msgpack the last metrics of gateway process 0
     state/gateway-0.msgpack   what it knows of its endpoints
@@ -18,9 +21,15 @@ from typing import Final
 _LONGEST: Final = 107
 
 
+def config_copy(runtime: str | Path, generation: int) -> Path:
+    """Where the configuration file of *generation* is kept as it was read."""
+    return Path(runtime) / f"config-{generation}.yaml"
+
+
 def worker_socket(runtime: str | Path, model: str, replica: int) -> str:
-    """The Unix socket of a worker; *replica* counts over all workers of *model*, from 0, in the
-    order of the configuration. A name too long for a socket address is replaced by its digest.
+    """The Unix socket of a worker; *replica* is its number among the workers of *model*.
+
+    A name too long for a socket address is replaced by its digest.
     """
     path = f"{runtime}/{model}-{replica}.sock"
     if len(path.encode()) > _LONGEST:

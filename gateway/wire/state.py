@@ -22,14 +22,25 @@ class EndpointState(msgspec.Struct, frozen=True):
 
 
 class ModelState(msgspec.Struct, frozen=True):
-    """One model as one gateway process sees it; *queued* counts the rows that wait in it."""
+    """One model as one gateway process sees it; *queued* counts the rows that wait in it.
+
+    *version* and *digest* are of what it serves, empty until a worker has said so.
+    """
 
     ready: bool
     queued: int
     endpoints: tuple[EndpointState, ...]
+    version: str = ""
+    digest: str = ""
 
 
 class GatewayState(msgspec.Struct, frozen=True):
-    """What one gateway process writes."""
+    """What one gateway process writes.
+
+    *generation* is the number of the one that it serves; *ending* counts the models of former ones
+    that have requests still.
+    """
 
     models: dict[str, ModelState]
+    generation: int = 0
+    ending: int = 0

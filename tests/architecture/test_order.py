@@ -12,8 +12,11 @@ import yaml
 
 from gateway.access_log import AccessLog
 from gateway.config import load
-from gateway.pipeline import Gateway, stack
+from gateway.config.placement import placed
+from gateway.pipeline import stack
+from gateway.serving import Gateway
 from gateway.telemetry import Telemetry
+from gateway.wire.generation import Generation
 from tests.support.tree import ROOT
 
 CONFIG = {
@@ -61,8 +64,10 @@ def fixture_gateway(tmp_path: Path) -> Gateway:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(CONFIG))
     telemetry = Telemetry(CONFIG["models"])
+    config = load(str(path))
     return Gateway(
-        load(str(path)),
+        config,
+        Generation(1, str(path), placed(config)),
         runtime=tmp_path,
         telemetry=telemetry,
         access_log=AccessLog(telemetry=telemetry),

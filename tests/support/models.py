@@ -50,6 +50,17 @@ def identity(datatype: str = "FP32", shape: Shape = ROWS_OF_TWO) -> onnx.ModelPr
     )
 
 
+def times(factor: float) -> onnx.ModelProto:
+    """Rows of one number: y = x * *factor*, FP32."""
+    weight = numpy_helper.from_array(np.array(factor, np.float32), "factor")
+    return _model(
+        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        [_value("x", ("rows", 1))],
+        [_value("y", ("rows", 1))],
+        [weight],
+    )
+
+
 def add(shape: Shape = ROWS_OF_TWO) -> onnx.ModelProto:
     """Two inputs of one shape: sum = a + b, FP32."""
     return _model(

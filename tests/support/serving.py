@@ -92,7 +92,12 @@ class Serving(AbstractContextManager["Serving"]):
         pid = self.process.pid
         found = {}
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            argv = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            try:
+                argv = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if "-m" not in argv:
+                continue  # just ended, or not yet what it is about to become
             name = argv[argv.index("-m") + 1]
             if name == "backends":
                 name = Path(argv[argv.index("--listen") + 1]).stem
@@ -108,11 +113,43 @@ class Serving(AbstractContextManager["Serving"]):
         status, text = self._exchange("POST", path, json.dumps(value), self.http)
         return status, json.loads(text)
 
+    def act(self, path: str, **body: object) -> tuple[int, Any]:
+        """Status and JSON answer to *body*, sent to the admin port."""
+        status, text = self._exchange("POST", path, json.dumps(body), self.admin)
+        return status, json.loads(text)
+
+    def reload(self, text: str) -> tuple[int, Any]:
+        """Have *text* be the configuration; status and JSON answer of the reload."""
+        self.config.write_text(text)
+        return self.act("/v1/config/reload")
+
+    def metrics(self, name: str, *, admin: bool = False) -> dict[str, float]:
+        """The values of all series of *name*, by their labels as they are written.
+
+        Those of the process that is asked, a gateway or control, are of now.
+        """
+        _, text = self.get("/metrics", admin=admin)
+        series = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {
+            labels.removeprefix(name): float(value)
+            for labels, _, value in series
+            if labels == name or labels.startswith(f"{name}{{")
+        }
+
+    def endpoints(self, model: str) -> dict[str, dict[str, Any]]:
+        """What the admin port says of the endpoints of *model*, by their names."""
+        _, text = self.get("/v1/backends", admin=True)
+        found = json.loads(text)["models"].get(model, {"endpoints": []})
+        return {each["name"]: each for each in found["endpoints"]}
+
     @staticmethod
     def _exchange(method: str, path: str, body: str | None, where: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection(where, timeout=60)
         try:
-            connection.request(method, path, body, {"Connection": "close"})
+            headers = {"Connection": "close"}
+            if body is not None:
+                headers["Content-Type"] = "application/json"
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         finally:

@@ -75,7 +75,11 @@ def test_a_file_that_is_no_state_is_left_out(tmp_path: Path) -> None:
 
 def test_no_gateway_is_an_empty_view(tmp_path: Path) -> None:
     """Before the first state is written there is nothing to show, and no error."""
-    assert backends(read_states(tmp_path, now=0.0)) == {"gateways": [], "models": {}}
+    assert backends(read_states(tmp_path, now=0.0)) == {
+        "gateways": [],
+        "generations": {},
+        "models": {},
+    }
 
 
 def test_facts_added_later_are_no_fault(tmp_path: Path) -> None:

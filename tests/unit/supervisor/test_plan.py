@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from gateway.config import BackendConfig, Config, ModelConfig, WorkerConfig
+from gateway.config.placement import placed
 from gateway.supervisor.child import Child, Kind
 from gateway.supervisor.plan import ROOT, children, surroundings, worker_command
 
@@ -15,7 +16,8 @@ def planned(config: Config, *, environment: Mapping[str, str] | None = None) -> 
     """The plan of *config* with two gateway processes."""
     return children(
         config,
-        config_path="/run/x/config.yaml",
+        placed(config),
+        config_path="/etc/x.yaml",
         runtime="/run/x",
         http=[7, 8],
         admin=9,
@@ -57,7 +59,16 @@ def test_each_gateway_process_gets_its_own_socket() -> None:
     ]
     assert plan[1].argv == (
         *(sys.executable, "-P", "-m", "gateway.process"),
-        *("--config", "/run/x/config.yaml", "--runtime", "/run/x", "--index", "1"),
+        *("--runtime", "/run/x", "--index", "1"),
+    )
+
+
+def test_control_knows_the_file_that_operators_edit() -> None:
+    """And how many gateway processes it has to tell of it."""
+    config = Config(models={"digits": model(BackendConfig(address="tcp:10.0.0.7:9000"))})
+    assert planned(config)[-1].argv == (
+        *(sys.executable, "-P", "-m", "gateway.control"),
+        *("--config", "/etc/x.yaml", "--runtime", "/run/x", "--gateways", "2"),
     )
 
 
@@ -65,7 +76,6 @@ def test_a_worker_is_told_every_option_of_its_section() -> None:
     """What the configuration says reaches the program as it says it."""
     worker = WorkerConfig(
         path="m.onnx",
-        version=3,
         threads=4,
         inter_threads=2,
         instances=5,
@@ -76,7 +86,7 @@ def test_a_worker_is_told_every_option_of_its_section() -> None:
         warmup=7,
         busy_poll=0.0004,
     )
-    command = worker_command(worker, model="digits", socket="/run/x/s")
+    command = worker_command(worker, model="digits", version="3", socket="/run/x/s")
     assert command[:5] == (sys.executable, "-P", "-m", "backends", "m.onnx")
     assert command[-1] == "--die-with-parent"
     options = dict(zip(command[5:-1:2], command[6:-1:2], strict=True))

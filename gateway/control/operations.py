@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations: reload, drain, weight and rolling restart, one after the other.
+
+Each makes a new generation of the one in effect; `Publisher` brings it into effect or fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway import logs
+from gateway.config.load import decoded, read, read_file
+from gateway.config.placement import numbers, placed
+from gateway.control.difference import changes, effective, needing_restart
+from gateway.control.peer import PeerGone
+from gateway.control.publisher import OperationFailed
+from gateway.errors import ConfigError
+from gateway.wire.generation import Generation, Setting
+from gateway.wire.runtime import config_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gateway.config import Config
+    from gateway.control.publisher import Publisher
+    from gateway.telemetry import Telemetry
+
+log: Final = logging.getLogger(__name__)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a reload: ``applied`` or ``unchanged``, and what is in effect now.
+
+    *restart* lists what the file asks for that takes effect with the next start only.
+    """
+
+    result: str
+    generation: int
+    changes: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+
+
+class Operations:
+    """Changes of what runs; *source* is the file that the operator edits, *config* in effect."""
+
+    def __init__(
+        self,
+        source: str,
+        config: Config,
+        publisher: Publisher,
+        *,
+        runtime: Path,
+        telemetry: Telemetry,
+    ) -> None:
+        self.config = config
+        self.source = source
+        self._publisher = publisher
+        self._runtime = runtime
+        self._telemetry = telemetry
+        self._reloads = telemetry.config_reloads
+        self._number = telemetry.config_generation.cell()
+        self._number.value = publisher.generation.number
+        self._turn = asyncio.Lock()
+        self._asked = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Operations {self._publisher!r}>"
+
+    @property
+    def generation(self) -> Generation:
+        """The one in effect."""
+        return self._publisher.generation
+
+    def ask_for_reload(self) -> None:
+        """Reload soon; once, however often it is asked for until then."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Reload whenever it is asked for, until cancelled; the log says what became of it."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            try:
+                await self.reload()
+            except OperationFailed:
+                continue
+
+    async def reload(self) -> Outcome:
+        """Put the file into effect; raises OperationFailed with a line for each fault."""
+        async with self._turn:
+            try:
+                outcome = await self._reload()
+            except OperationFailed as error:
+                self._reloads.cell("rejected" if error.invalid else "failed").value += 1
+                log.warning("configuration not reloaded", extra={"faults": error.faults})
+                raise
+            self._reloads.cell(outcome.result).value += 1
+            log.info("configuration reloaded", extra=msgspec.structs.asdict(outcome))
+            return outcome
+
+    async def set_endpoint(self, endpoint: str, change: Callable[[Setting], Setting]) -> Setting:
+        """Change what is said of *endpoint*; gives what is said now. Raises OperationFailed."""
+        async with self._turn:
+            now = self.generation
+            setting = change(now.setting(endpoint))
+            if setting != now.setting(endpoint):
+                settings = {**now.settings, endpoint: setting}
+                if setting == Setting():
+                    del settings[endpoint]
+                await self._publish(
+                    self.config,
+                    msgspec.structs.replace(now, number=now.number + 1, settings=settings),
+                )
+            return setting
+
+    async def restart(self, model: str) -> list[tuple[str, str]]:
+        """Replace the workers of *model* one by one; gives the pairs of old and new names.
+
+        Each new one takes traffic before its predecessor is drained and ended. Raises
+        OperationFailed where one fails; those replaced before stay replaced.
+        """
+        async with self._turn:
+            replaced: list[tuple[str, str]] = []
+            for place in self.generation.of(model):
+                now = self.generation
+                new = msgspec.structs.replace(
+                    place, number=next(numbers(model, self._publisher.taken))
+                )
+                settings = dict(now.settings)
+                if place.name in settings:
+                    settings[new.name] = settings.pop(place.name)
+                generation = msgspec.structs.replace(
+                    now,
+                    number=now.number + 1,
+                    places=tuple(new if each == place else each for each in now.places),
+                    settings=settings,
+                )
+                try:
+                    await self._publish(self.config, generation)
+                except OperationFailed as error:
+                    done = ", ".join(old for old, _ in replaced) or "none"
+                    faults = [*error.faults, f"workers replaced before that: {done}"]
+                    raise OperationFailed(faults) from error
+                replaced.append((place.name, new.name))
+                # One by one: there is memory for one worker more than usual, not for all.
+                with suppress(PeerGone):
+                    await self._publisher.tidy()
+            return replaced
+
+    def models_of(self, endpoint: str) -> list[str]:
+        """The models that have an endpoint of this name."""
+        return [model for model in self.config.models if endpoint in self.endpoints(model)]
+
+    def endpoints(self, model: str) -> list[str]:
+        """The names of all endpoints of *model*."""
+        own = [place.name for place in self.generation.of(model)]
+        backends = self.config.models[model].backends
+        return own + [each.address for each in backends if each.address is not None]
+
+    async def _reload(self) -> Outcome:
+        now = self.generation
+        try:
+            data = await asyncio.to_thread(read_file, self.source)
+            text = decoded(data, name=self.source)
+            file = await asyncio.to_thread(read, text, name=self.source)
+        except ConfigError as error:
+            raise OperationFailed(error.faults, invalid=True) from error
+        restart = tuple(needing_restart(self.config, file))
+        config = effective(self.config, file)
+        places = placed(config, running=now.places, taken=self._publisher.taken)
+        if config == self.config and set(places) == set(now.places):
+            return Outcome("unchanged", now.number, restart=restart)
+        number = now.number + 1
+        copy = config_copy(self._runtime, number)
+        generation = Generation(number, str(copy), places)
+        names = generation.names().union(
+            each.address
+            for model in config.models.values()
+            for each in model.backends
+            if each.address is not None
+        )
+        generation = msgspec.structs.replace(generation, settings=now.kept(names))
+        told = tuple(changes(self.config, now, config, places))
+        try:
+            copy.write_bytes(data)
+            await self._publish(config, generation)
+        except OSError as error:
+            raise OperationFailed([f"{copy}: {error.strerror}"]) from error
+        return Outcome("applied", number, changes=told, restart=restart)
+
+    async def _publish(self, config: Config, generation: Generation) -> None:
+        await self._publisher.publish(generation)
+        self.config = config
+        self._telemetry.models |= set(config.models)
+        self._number.value = generation.number
+        logs.set_level(config.server.log_level)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serving: the models that one gateway process serves now, and those of before until they end.
+
+A reload replaces what changed and leaves the rest as it is. A request keeps the model that it has
+begun with, so a model that was replaced is over when nothing refers to it any more; its end tells
+so, and no request has to be counted for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import ConfigError
+from gateway.pipeline import Model, exchange_stack, make_endpoint, make_pool, model_stack, spots
+from gateway.stages.gate import Gate
+from gateway.stages.infer import Questions
+from gateway.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from gateway.access_log import AccessLog
+    from gateway.config import Config, ModelConfig
+    from gateway.stages.batch import Batch
+    from gateway.stages.cost import Cost
+    from gateway.telemetry import Telemetry
+    from gateway.upstream.options import HealthConfig
+    from gateway.upstream.pool import Pool
+    from gateway.wire.generation import Generation
+    from gateway.wire.message import InferRequest
+
+# Decoded questions for the raw-body shortcut, in bytes and for each cached model.
+_QUESTIONS = 32 << 20
+
+
+class Gateway:
+    """All that one gateway process serves, first what *config* and *generation* say.
+
+    *runtime* is the directory where the supervisor's workers listen.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        generation: Generation,
+        *,
+        runtime: Path,
+        telemetry: Telemetry,
+        access_log: AccessLog,
+    ) -> None:
+        self.gate = Gate()
+        self.config = config
+        self.generation = generation
+        self.runtime = runtime
+        self.telemetry = telemetry
+        self.draining = False
+        # One object for the whole life, which stages and servers hold: its content is replaced.
+        self.models: dict[str, Model] = {}
+        self._store: MemoryStore[Any] = MemoryStore(max_bytes=config.cache.max_bytes)
+        # A key of this life alone: what another process makes of a body cannot be told from it.
+        self._secret = os.urandom(32)
+        self._begin: Callable[[Pool, HealthConfig], None] | None = None
+        self._pools: dict[Pool, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Event] = set()
+        for name, section in config.models.items():
+            pool = make_pool(name, section, telemetry=telemetry)
+            for spot in spots(name, section, generation, runtime):
+                drained = generation.setting(spot.name).drained
+                pool.add([make_endpoint(spot, section, pool)], held=drained)
+            self.models[name] = self.make_model(name, section, pool)
+        self.set_weights(self.models, config, generation)
+        self.service = exchange_stack(
+            self.models, config, gate=self.gate, telemetry=telemetry, access_log=access_log
+        )
+        self._store.report(telemetry, layer="memory")
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self.generation.number} {list(self.models.values())} {self.gate!r}>"
+
+    def make_model(
+        self, name: str, section: ModelConfig, pool: Pool, *, cost: Cost | None = None
+    ) -> Model:
+        """The model *name* over *pool*, with a stack of its own; *cost* is known of its runs."""
+        model = Model(name, section, pool)
+        if section.cache is not None:
+            memory: MemoryStore[InferRequest] = MemoryStore(max_bytes=_QUESTIONS)
+            model.questions = Questions(memory, secret=self._secret)
+        model.service = model_stack(
+            model,
+            section,
+            telemetry=self.telemetry,
+            store=self._store,
+            secret=self._secret,
+            cost=cost,
+        )
+        return model
+
+    async def run(self) -> None:
+        """Keep all pools connected and probed until cancelled."""
+        async with asyncio.TaskGroup() as group:
+
+            def begin(pool: Pool, health: HealthConfig) -> None:
+                self._pools[pool] = group.create_task(
+                    pool.run(interval=health.interval, timeout=health.timeout, jitter=health.jitter)
+                )
+
+            self._begin = begin
+            for pool, health in [(each.pool, each.config.health) for each in self.models.values()]:
+                begin(pool, health)
+            # Pools may come at any time, so the group must not end with the last one.
+            await asyncio.get_running_loop().create_future()
+
+    def open(self, pool: Pool, section: ModelConfig) -> None:
+        """Connect *pool*, now or when `run` begins."""
+        if self._begin is not None:
+            self._begin(pool, section.health)
+
+    def close(self, pool: Pool) -> None:
+        """Give the connections of *pool* up; nothing may be pending there."""
+        task = self._pools.pop(pool, None)
+        if task is not None:
+            task.cancel()
+
+    async def came_up(self) -> None:
+        """Wait until every model is ready; raises ConfigError where its steps do not fit it."""
+        changed = asyncio.Event()
+        ends = [model.pool.on_change(changed.set) for model in self.models.values()]
+        try:
+            while not all(model.ready for model in self.models.values()):
+                faults = [model.fault for model in self.models.values() if model.fault]
+                if faults:
+                    raise ConfigError(faults)
+                await changed.wait()
+                changed.clear()
+        finally:
+            for end in ends:
+                end()
+
+    def set_weights(self, models: dict[str, Model], config: Config, generation: Generation) -> None:
+        """Give every endpoint of *models* the weight that *config* or an operator says."""
+        for name, model in models.items():
+            wanted = {
+                spot.name: spot.weight
+                for spot in spots(name, config.models[name], generation, self.runtime)
+            }
+            for endpoint in (*model.pool.endpoints, *model.pool.held):
+                said = generation.setting(endpoint.name).weight
+                endpoint.weight = wanted[endpoint.name] if said is None else said
+
+    def replace(self, models: dict[str, Model], config: Config, generation: Generation) -> None:
+        """Serve *models* from now on; those that are no longer among them end by themselves."""
+        gone = [
+            self.models[name] for name in self.models if models.get(name) is not self.models[name]
+        ]
+        kept = {id(model.pool) for model in models.values()}
+        # In one turn of the loop: no request can see half of it.
+        self.models.clear()
+        self.models.update(models)
+        self.config, self.generation = config, generation
+        self.telemetry.models |= set(models)
+        while gone:
+            old = gone.pop()
+            self._end(old, old.batch, None if id(old.pool) in kept else old.pool)
+            del old
+
+    def _end(self, old: Model, batch: Batch, pool: Pool | None) -> None:
+        """Take *old* apart when its last request is over: *batch*, and *pool* if it goes too."""
+        loop = asyncio.get_running_loop()
+        self._ending.add(gone := asyncio.Event())
+        over = False
+
+        def ended() -> None:
+            nonlocal over
+            if over:
+                return
+            over = True
+            timer.cancel()
+            batch.retire()
+            if pool is None:
+                self._let_go(gone)
+            else:
+                tasks.append(loop.create_task(self._close(pool, gone)))
+
+        def unreferenced() -> None:
+            # Where the loop has ended there is nothing left to do.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(ended)
+
+        tasks: list[asyncio.Task[None]] = []
+        # Every request has a deadline, so that no reference can be the last one for ever.
+        timer = loop.call_later(self.config.server.timeout + 1.0, ended)
+        weakref.finalize(old, unreferenced).atexit = False
+
+    async def _close(self, pool: Pool, gone: asyncio.Event) -> None:
+        for endpoint in (*pool.endpoints, *pool.held):
+            pool.remove(endpoint)
+        await pool.emptied()
+        self.close(pool)
+        self._let_go(gone)
+
+    def _let_go(self, gone: asyncio.Event) -> None:
+        self._ending.discard(gone)
+        gone.set()
+
+    async def settled(self) -> None:
+        """Wait until nothing is left of what has been replaced until now."""
+        awaited = [
+            *self._ending,
+            *(gone for pool in self.pools() for gone in pool.leaving.values()),
+        ]
+        for gone in awaited:
+            await gone.wait()
+
+    def pools(self) -> Iterable[Pool]:
+        """All pools in use; holding one of them holds no model."""
+        return [model.pool for model in self.models.values()]
+
+    @property
+    def ending(self) -> int:
+        """How many models of before have requests still."""
+        return len(self._ending)
