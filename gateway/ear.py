@@ -86,6 +86,7 @@ class Ear:
             # Whoever has gone away does not wait for them any more.
             for task in tasks:
                 task.cancel()
+            self._drop()
             writer.close()
 
     async def _obey(self, order: Order, writer: asyncio.StreamWriter) -> None:

@@ -29,6 +29,8 @@ log: Final = logging.getLogger(__name__)
 
 # How long processes that are being started anew are waited for before a change.
 PATIENCE: Final = 10.0
+# How long a gateway that is there may take; connecting alone may take it ten seconds.
+ANSWER: Final = 30.0
 _AGAIN: Final = 0.2
 
 
@@ -109,7 +111,8 @@ class Publisher:
         self.generation = generation
         self.fading = (self.fading | before.names()) - generation.names()
         self._starting = set()
-        await self._to_gateways(partial(Commit, generation=generation))
+        for fault in await self._to_gateways(partial(Commit, generation=generation)):
+            log.error("generation %d is not served everywhere: %s", generation.number, fault)
         self._untidy.set()
 
     async def tidy(self) -> None:
@@ -118,7 +121,8 @@ class Publisher:
             self._untidy.clear()
             try:
                 number, fading = self.generation.number, set(self.fading)
-                await self._to_gateways(Settle)
+                # However long: what a gateway may need still is not taken from it.
+                await self._to_gateways(Settle, patience=None)
                 names = self.generation.names() | self._starting
                 await self._supervisor.ask(partial(Keep, names=tuple(sorted(names))))
             except BaseException:
@@ -168,18 +172,25 @@ class Publisher:
             await self._to_gateways(Abort)
             raise OperationFailed(faults)
 
-    async def _to_gateways(self, make: Callable[[int], Order]) -> list[str]:
+    async def _to_gateways(
+        self, make: Callable[[int], Order], *, patience: float | None = ANSWER
+    ) -> list[str]:
         """The faults of all gateways, each once; one that is not there has none."""
-        told = await asyncio.gather(*(self._ask(peer, make) for peer in self._gateways))
+        told = await asyncio.gather(*(self._ask(peer, make, patience) for peer in self._gateways))
         return list(dict.fromkeys(fault for faults in told for fault in faults))
 
     @staticmethod
-    async def _ask(peer: Peer, make: Callable[[int], Order]) -> tuple[str, ...]:
+    async def _ask(
+        peer: Peer, make: Callable[[int], Order], patience: float | None
+    ) -> tuple[str, ...]:
         try:
-            return await peer.ask(make)
+            async with asyncio.timeout(patience):
+                return await peer.ask(make)
         except PeerGone:
             # What is started anew begins with the generation in effect; see also `_catch_up`.
             return ()
+        except TimeoutError:
+            return (f"{peer.name} does not answer within {patience:g} s",)
 
     async def _catch_up(self, peer: Peer) -> None:
         """A gateway may have read the generation just before another one came into effect."""

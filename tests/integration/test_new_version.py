@@ -16,11 +16,11 @@ from tests.support.serving import Serving
 pytestmark = pytest.mark.e2e
 
 
-def text(repository: Repository, *, worker: str = "replicas: 2") -> str:
+def text(repository: Repository, *, worker: str = "replicas: 2", more: str = "") -> str:
     """A configuration of one model."""
     return (
         "server: {http: '127.0.0.1:0', admin: '127.0.0.1:0', grace: 5s, processes: 2}\n"
-        f"models: {{m: {{backends: [{{worker: {{path: {repository.path('m')}, {worker}}}}}]}}}}\n"
+        f"models: {{m: {{backends: [{{worker: {{path: {repository.path('m')}, {worker}}}}}]{more}}}}}\n"
     )
 
 
@@ -32,9 +32,12 @@ def fixture_repository(tmp_path: Path) -> Repository:
     return repository
 
 
-async def test_every_answer_is_right_for_its_digest(tmp_path: Path, repository: Repository) -> None:
+@pytest.mark.parametrize("more", ["", ", cache: {}"], ids=["computed", "cached"])
+async def test_every_answer_is_right_for_its_digest(
+    tmp_path: Path, repository: Repository, more: str
+) -> None:
     """Five versions one after the other, each all of it before the reload is answered."""
-    with Serving(tmp_path, text(repository)).ready() as serving:
+    with Serving(tmp_path, text(repository, more=more)).ready() as serving:
         async with asked(Asking(serving.http, repository)) as asking:
             for version in range(2, 6):
                 digest = repository.add("m", version, float(version) * 7)

@@ -39,7 +39,7 @@ def text(
         for name in models
     )
     return (
-        "server: {http: '127.0.0.1:0', admin: '127.0.0.1:0', grace: 5s, "
+        "server: {http: '127.0.0.1:0', admin: '127.0.0.1:0', grace: 5s, timeout: 10m, "
         f"processes: {processes}{more}}}\nmodels:\n{sections}"
     )
 
@@ -81,17 +81,20 @@ async def test_many_reloads_under_load_fail_no_request(
         results = serving.metrics("infergate_config_reloads_total", admin=True)
         generation = serving.metrics("infergate_config_generation")
         pending = serving.metrics("infergate_pending")
-        children = serving.children()
+        # No reference holds on to what was replaced: the timeout that ends it in any case is longer
+        # than this test may take.
+        while {name for name in serving.children() if name.startswith("m-")} != set(
+            serving.endpoints("m")
+        ):
+            pass
 
     assert asking.outcome.failures() == {}
     bad = RELOADS // 5
     assert results == {'{result="applied"}': RELOADS - bad, '{result="rejected"}': bad}
     assert generation == {"": 1 + RELOADS - bad}
     assert set(pending.values()) == {0}
-    # There was load during the reloads, and what was replaced is gone.
+    # There was load during the reloads.
     assert sum(seen) > RELOADS
-    left = {name for name in children if name.startswith("m-")}
-    assert len(left) <= 3 + 3
 
 
 async def test_models_come_and_go_under_load(tmp_path: Path, repository: Repository) -> None:
