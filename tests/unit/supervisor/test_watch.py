@@ -316,3 +316,31 @@ def test_can_be_stopped_while_it_starts() -> None:
         house.ends(name, EXIT_0)
     assert house.watch.code == 0
     assert "ready" not in house.log.lines
+
+
+def test_a_reload_is_passed_on_to_the_control_process() -> None:
+    """It alone knows what to do."""
+    house = House().begin()
+    house.watch.reload()
+    assert house.sent == ["SIGHUP control"]
+
+
+def test_a_reload_waits_for_a_control_process_that_is_ready() -> None:
+    """The signal would end one that has only just been started."""
+    house = House().begin()
+    house.by_name["control"].ready = False
+    house.watch.reload()
+    house.watch.reload()
+    assert house.sent == []
+    house.becomes_ready(house.by_name["control"])
+    assert house.sent == ["SIGHUP control"]
+
+
+def test_a_reload_during_the_start_follows_it() -> None:
+    """What is edited while all starts is not lost."""
+    house = House().begin(ready=False)
+    house.watch.reload()
+    assert house.sent == []
+    for process in house.by_name.values():
+        house.becomes_ready(process)
+    assert house.sent == ["SIGHUP control"]
