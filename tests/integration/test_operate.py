@@ -190,3 +190,51 @@ def test_a_changing_request_must_say_that_it_is_json(serving_once: Serving) -> N
     connection.request("POST", "/v1/config/reload", b"{}", {"Content-Type": "text/plain"})
     assert connection.getresponse().status == 415
     connection.close()
+
+
+def test_reload_by_the_command_line(tmp_path: Path, repository: Repository) -> None:
+    """Exit code 0 with what changed, 2 with each fault, 1 with what could not be loaded."""
+    with Serving(tmp_path, text(repository, processes=1)).ready() as serving:
+        assert infergate(serving, "reload") == (0, "unchanged, generation 1\n", "")
+        serving.config.write_text(text(repository, processes=4, replicas=2))
+        code, said, _ = infergate(serving, "reload")
+        assert (code, said.splitlines()) == (
+            0,
+            [
+                "generation 2 is in effect",
+                "  models.m: changed: backends",
+                "  workers ended: m-2",
+                (
+                    "  needs a restart: server.processes: 4 is in the file, 1 in effect until "
+                    "the next start"
+                ),
+            ],
+        )
+        serving.config.write_text("modells: {}\nmodels: {}\n")
+        code, _, said = infergate(serving, "reload")
+        assert code == 2
+        assert [line.partition("config.yaml:")[2][:2] for line in said.splitlines()[:2]] == [
+            "1:",
+            "2:",
+        ]
+        serving.config.write_text(text(repository, processes=1, replicas=2))
+        (repository.path("m") / "2").mkdir()
+        (repository.path("m") / "2" / "model.onnx").write_bytes(b"no model")
+        code, _, said = infergate(serving, "reload")
+        assert code == 1
+        assert "model.onnx" in said.splitlines()[0]
+
+
+def test_a_gateway_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """With what to give instead."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "backends", "list", "--admin", "127.0.0.1:1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "infergate: no gateway at 127.0.0.1:1: Connection refused; give its admin port with "
+        "--admin\n"
+    )

@@ -156,3 +156,13 @@ def test_the_default_stream_is_stderr() -> None:
     (handler,) = logging.getLogger().handlers
     assert isinstance(handler, logging.StreamHandler)
     assert handler.stream is sys.stderr
+
+
+def test_the_level_can_be_changed_later() -> None:
+    """What is written already stays."""
+    stream = io.StringIO()
+    logs.setup("info", stream)
+    logs.set_level("error")
+    logging.getLogger("x").info("left out")
+    logging.getLogger("x").error("written")
+    assert stream.getvalue().count("\n") == 1

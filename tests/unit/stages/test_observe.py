@@ -68,6 +68,22 @@ async def test_models_that_are_not_configured_share_one_series() -> None:
     assert sum(telemetry.request_seconds.cell("unknown").counts) == 50
 
 
+async def test_a_model_that_a_reload_adds_has_series_of_its_own() -> None:
+    """Also where it was asked for before, in vain."""
+    telemetry = Telemetry(["digits"])
+    stage = Observe(
+        Scripted(status=200),
+        gate=Gate(),
+        telemetry=telemetry,
+        access_log=AccessLog(telemetry=telemetry, errors=False),
+        models=telemetry.models,
+    )
+    await stage(make_exchange(model="later"))
+    telemetry.models |= {"later"}
+    await stage(make_exchange(model="later"))
+    assert counts(telemetry) == {("unknown", "v2", "200"): 1, ("later", "v2", "200"): 1}
+
+
 async def test_time_counts_from_the_arrival() -> None:
     """What a request spent before the stages is part of its time."""
     telemetry = Telemetry(["digits"])

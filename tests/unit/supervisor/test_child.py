@@ -54,3 +54,13 @@ def test_a_process_that_served_is_started_again_at_once() -> None:
     assert process.ended(0) == 0.8
     now = 61.0
     assert process.ended(0) == 0.1
+
+
+def test_what_a_process_says_instead_of_ready_is_kept() -> None:
+    """Until it is started again."""
+    process = Process(Child("digits-0", Kind.WORKER, ("true",)))
+    process.ready_fd, announce = os.pipe()
+    os.write(announce, b"no such file: model.onnx")
+    os.close(announce)
+    assert not process.read_ready()
+    assert process.complaint == "no such file: model.onnx"

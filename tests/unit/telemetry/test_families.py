@@ -58,3 +58,23 @@ def test_resume_takes_counters_and_leaves_gauges() -> None:
     assert sum(after.request_seconds.cell("digits").counts) == 1
     assert after.pending.cells == {}
     assert after.process_cpu.cells == {}
+
+
+def test_a_callback_that_was_ended_fills_nothing() -> None:
+    """The others do."""
+    telemetry = Telemetry()
+    called: list[str] = []
+    end = telemetry.on_collect(lambda: called.append("first"))
+    telemetry.on_collect(lambda: called.append("second"))
+    end()
+    telemetry.take()
+    assert called == ["second"]
+
+
+def test_models_that_are_added_have_series_of_their_own() -> None:
+    """Those that are not are unknown."""
+    telemetry = Telemetry(["a"])
+    telemetry.models |= {"b"}
+    for model in ("a", "b", "c"):
+        telemetry.queued_rows.cell(model).value = 1
+    assert set(telemetry.queued_rows.cells) == {("a",), ("b",), ("unknown",)}

@@ -8,12 +8,23 @@ import struct
 import pytest
 
 from gateway.wire.generation import Generation, Place, Setting
-from gateway.wire.orders import Abort, Commit, Inbox, Keep, Prepare, Reply, Settle, Start, packed
+from gateway.wire.orders import (
+    Abort,
+    Commit,
+    Inbox,
+    Keep,
+    Order,
+    Prepare,
+    Reply,
+    Settle,
+    Start,
+    packed,
+)
 
 GENERATION = Generation(
     7, "config-7.yaml", (Place("a", 0, 0, "1", "f", "r"),), {"a-0": Setting(weight=0.5)}
 )
-ORDERS = [
+ORDERS: list[Order] = [
     Start(1, GENERATION),
     Keep(2, ("a-0", "b-1")),
     Prepare(3, GENERATION),
@@ -31,7 +42,7 @@ def test_orders_arrive_as_they_were_sent() -> None:
 def test_orders_arrive_byte_by_byte() -> None:
     """Each with its last byte, and not before."""
     inbox = Inbox()
-    found = []
+    found: list[Order] = []
     for order in ORDERS:
         data = packed(order)
         for at in range(len(data)):

@@ -11,6 +11,7 @@ import pytest
 from gateway.wire.process import (
     PARENT,
     READY_FD,
+    announce_failure,
     announce_ready,
     die_with_parent,
     inherited_socket,
@@ -75,3 +76,14 @@ def test_has_no_socket_where_it_was_started_alone(monkeypatch: pytest.MonkeyPatc
     """The program binds by itself then."""
     monkeypatch.delenv(socket_variable("admin"), raising=False)
     assert inherited_socket("admin") is None
+
+
+def test_a_failure_says_why_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of ready, and no longer than a pipe takes in one piece."""
+    for said, read in ((" no such\nfile ", b"no such file"), ("x" * 9999, b"x" * 4096)):
+        reader, writer = os.pipe()
+        monkeypatch.setenv(READY_FD, str(writer))
+        announce_failure(said)
+        assert os.read(reader, 9999) == read
+        assert os.read(reader, 64) == b""
+        os.close(reader)
