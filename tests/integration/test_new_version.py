@@ -18,9 +18,10 @@ pytestmark = pytest.mark.e2e
 
 def text(repository: Repository, *, worker: str = "replicas: 2", more: str = "") -> str:
     """A configuration of one model."""
+    worker = f"worker: {{path: {repository.path('m')}, {worker}}}"
     return (
         "server: {http: '127.0.0.1:0', admin: '127.0.0.1:0', grace: 5s, processes: 2}\n"
-        f"models: {{m: {{backends: [{{worker: {{path: {repository.path('m')}, {worker}}}}}]{more}}}}}\n"
+        f"models: {{m: {{backends: [{{{worker}}}]{more}}}}}\n"
     )
 
 

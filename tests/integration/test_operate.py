@@ -210,7 +210,7 @@ def test_reload_by_the_command_line(tmp_path: Path, repository: Repository) -> N
                 ),
             ],
         )
-        serving.config.write_text("modells: {}\nmodels: {}\n")
+        serving.config.write_text("modules: {}\nmodels: {}\n")
         code, _, said = infergate(serving, "reload")
         assert code == 2
         assert [line.partition("config.yaml:")[2][:2] for line in said.splitlines()[:2]] == [
