@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     except (ConfigError, ListenError) as error:
         sys.stderr.write(f"{error}\n")
         return BAD_INPUT
-    logs.setup(config.server.log_level, process="control")
+    logs.setup(config.server.log_level, process="control", threaded=True)
     telemetry = Telemetry(config.models, process="control")
     report_process(telemetry, "control")
     board = Board.open(metrics_directory(options.runtime), telemetry)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -153,6 +154,15 @@ def test_sighup_reloads_and_says_so_in_the_log(tmp_path: Path, repository: Repos
         serving.process.send_signal(signal.SIGHUP)
         assert "config.yaml:1: models: " in serving.logs("configuration not reloaded")
         assert serving.get("/v2/models/n/ready")[0] == 200
+
+
+def test_a_log_that_nobody_reads_holds_up_no_reload(tmp_path: Path, repository: Repository) -> None:
+    """The pipe is full after a few lines; what is not taken is dropped."""
+    with Serving(tmp_path, text(repository)).ready() as serving:
+        assert serving.process.stderr is not None
+        fcntl.fcntl(serving.process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        for number in range(30):
+            assert serving.reload(text(repository, rows=number + 1))[1]["result"] == "applied"
 
 
 def test_a_watched_file_is_reloaded_by_itself(tmp_path: Path, repository: Repository) -> None:
