@@ -61,13 +61,14 @@ def test_a_second_signal_kills_what_still_runs() -> None:
             os.close(pidfd)
 
 
-def test_hang_up_changes_nothing() -> None:
-    """SIGHUP is neither the end nor a restart."""
-    with Household("control:control:well") as house:
-        house.take(2)
+def test_hang_up_is_passed_on_to_the_control_process_alone() -> None:
+    """It is the wish for a reload; a stand-in that does not know it ends by it."""
+    with Household("gateway:gateway:well", "control:control:well") as house:
+        house.take(3)
         house.send(signal.SIGHUP)
-        house.send(signal.SIGKILL, "control")
-        assert house.next() == "supervisor restarting-control-SIGKILL"
+        assert house.next() == "supervisor restarting-control-SIGHUP"
+        house.send(signal.SIGKILL, "gateway")
+        assert "supervisor restarting-gateway-SIGKILL" in house.take(2)
 
 
 def test_no_child_outlives_a_killed_supervisor() -> None:
