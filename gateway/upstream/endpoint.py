@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import (
     AttemptTimeout,
+    BadAnswer,
     DeadlineExceeded,
     Draining,
     GatewayError,
@@ -129,6 +130,8 @@ class Endpoint:
                 response = await self._within(answer, self._attempt_timeout)
             else:
                 response = await answer
+            if self.info is not None and self.info.batched:
+                _check_rows(response, request.rows, self.name)
             result = "ok"
             self.ejection.succeeded(probe=probe)
             self._typical += (perf_counter() - started - self._typical) * 0.1
@@ -239,3 +242,14 @@ class Endpoint:
                 good = False
             if self.liveness.probed(good=good):
                 self.transport.drop("it does not answer probes")
+
+
+def _check_rows(response: InferResponse, rows: int, name: str) -> None:
+    """Raise BadAnswer where an output has not *rows* rows: it would answer another request."""
+    for output in response.outputs:
+        shape = output.shape
+        if not shape or shape[0] != rows:
+            raise BadAnswer(
+                f"endpoint {name} answered output '{output.name}' with the shape {list(shape)} to "
+                f"{rows} rows"
+            )

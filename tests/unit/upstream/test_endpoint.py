@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
+import msgspec
 import pytest
 
 from gateway.errors import (
     AttemptTimeout,
+    BadAnswer,
     ConnectFailed,
     DeadlineExceeded,
     Draining,
@@ -19,8 +21,9 @@ from gateway.errors import (
 )
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Ejection, Liveness
+from gateway.wire.message import InferRequest, InferResponse
 from gateway.wire.model import ModelInfo
-from tests.support.upstream import MODEL, Clock, ScriptedPeer, request, settle, values
+from tests.support.upstream import MODEL, Clock, ScriptedPeer, echo, request, settle, values
 
 
 class Notes:
@@ -73,10 +76,10 @@ class Bench:
         )
         self.peer.comes_up()
 
-    def send(self, *rows: float) -> asyncio.Task[object]:
+    def send(self, *rows: float) -> asyncio.Task[InferResponse]:
         """A request as a task."""
 
-        async def answer() -> object:
+        async def answer() -> InferResponse:
             return await self.endpoint(request(*rows))
 
         return asyncio.ensure_future(answer())
@@ -140,6 +143,28 @@ async def test_gives_the_load_back_when_the_transport_cannot_send() -> None:
     with pytest.raises(OverflowError):
         await bench.endpoint(request())
     assert (bench.endpoint.pending, bench.endpoint.pending_rows) == (0, 0)
+
+
+@pytest.mark.parametrize("answered", [request(1), request(1, 2, 3)], ids=["fewer", "more"])
+async def test_an_answer_with_other_rows_is_a_failure(answered: InferRequest) -> None:
+    """It was made for another request, or for none; the endpoint that made it is to blame."""
+    bench = Bench()
+    for _ in range(2):
+        task = bench.send(1, 2)
+        (await bench.peer.request()).respond(echo(answered))
+        with pytest.raises(BadAnswer, match=r"endpoint e .* to 2 rows"):
+            await task
+    assert bench.notes.attempts == ["upstream_failed"] * 2
+    assert bench.notes.ejections == ["consecutive"]
+
+
+async def test_rows_mean_nothing_to_a_model_without_a_batch_dimension() -> None:
+    """Its first dimension is whatever it likes."""
+    bench = Bench()
+    bench.peer.comes_up(info=msgspec.structs.replace(MODEL, batched=False))
+    task = bench.send(1, 2)
+    (await bench.peer.request()).respond(echo(request(7)))
+    assert values(await task) == [7]
 
 
 # Health.
