@@ -169,7 +169,9 @@ class Endpoint:
 
         def expire() -> None:
             nonlocal expired
-            expired = answer.cancel()
+            # Known before: whoever awaits a promise goes on within the call that cancels it.
+            expired = not answer.done()
+            answer.cancel()
 
         timer = asyncio.get_running_loop().call_later(seconds, expire)
         try:

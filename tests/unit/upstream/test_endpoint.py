@@ -9,6 +9,7 @@ from random import Random
 import msgspec
 import pytest
 
+from gateway.drive import drive
 from gateway.errors import (
     AttemptTimeout,
     BadAnswer,
@@ -19,6 +20,7 @@ from gateway.errors import (
     InvalidRequest,
     UpstreamError,
 )
+from gateway.promise import Promise
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Ejection, Liveness
 from gateway.wire.message import InferRequest, InferResponse
@@ -294,6 +296,24 @@ async def test_an_attempt_that_takes_too_long_is_given_up() -> None:
     with pytest.raises(AttemptTimeout, match=r"endpoint e took more than 0\.001 s"):
         await bench.send()
     assert bench.peer.sent[0].cancelled
+    assert bench.notes.attempts == ["upstream_failed"]
+
+
+async def test_a_promise_that_is_given_up_is_a_timeout_too() -> None:
+    """A driven coroutine goes on within the call that cancels what it waits for."""
+    bench = Bench(attempt_timeout=0.001)
+    loop = asyncio.get_running_loop()
+    bench.peer.send = lambda _: Promise(loop)  # type: ignore[method-assign,assignment,return-value]
+    ended = asyncio.Event()
+    ends: list[BaseException | None] = []
+
+    def note(_: object, error: BaseException | None) -> None:
+        ends.append(error)
+        ended.set()
+
+    drive(bench.endpoint(request()), note)
+    await ended.wait()
+    assert [type(error) for error in ends] == [AttemptTimeout]
     assert bench.notes.attempts == ["upstream_failed"]
 
 
