@@ -121,9 +121,11 @@ class Flights:
         if isinstance(error, NoReadyEndpoint | Draining):
             self._requeue(entries, request, error)
         elif request.members > 1 and _may_blame_one(error):
-            # One member may be at fault; alone each gets its own verdict, once.
+            # One member may be at fault; alone each gets its own verdict, once: of the batch's
+            # attempts all but the last are its own too.
             for entry in entries:
                 if entry.waits:
+                    entry.request.attempts = request.attempts - 1
                     entry.request.kills = request.kills
                     entry.request.avoid = request.avoid
                     entry.alone = True

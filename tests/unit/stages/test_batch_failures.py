@@ -115,6 +115,21 @@ async def test_one_failed_batch_costs_no_member_an_error(kind: type[UpstreamErro
     fleet.assert_idle()
 
 
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+async def test_a_member_has_one_attempt_more_than_its_batch(attempts: int) -> None:
+    """The attempts that failed were its own too; only another member's fault can have been."""
+    fleet = Fleet(attempts=attempts)
+    tasks, _ = await gather_behind(fleet, [request(5), request(6)])
+    while not all(task.done() for task in tasks):
+        for sent in fleet.waiting:
+            sent.fail(UpstreamError("scripted"))
+        await settle()
+    assert [type(task.exception()) for task in tasks] == [UpstreamError, UpstreamError]
+    rows = [row[0] for sent in fleet.sent for row in sent.request.inputs[0].array().tolist()]
+    assert rows.count(5) == rows.count(6) == attempts + 1
+    fleet.assert_idle()
+
+
 async def test_a_batch_that_never_left_is_not_multiplied() -> None:
     """When no worker can be reached, sending singly would only multiply the failures."""
     fleet = Fleet(attempts=1)
