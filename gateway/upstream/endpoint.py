@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.upstream.transport import Reply, Transport, Upcall
     from gateway.wire.message import InferRequest, InferResponse
     from gateway.wire.model import ModelInfo
+    from gateway.wire.tensor import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class Endpoint:
             else:
                 response = await answer
             if self.info is not None and self.info.batched:
-                _check_rows(response, request.rows, self.name)
+                _check_rows(response.outputs, request.rows, self.name)
             result = "ok"
             self.ejection.succeeded(probe=probe)
             self._typical += (perf_counter() - started - self._typical) * 0.1
@@ -246,9 +247,11 @@ class Endpoint:
                 self.transport.drop("it does not answer probes")
 
 
-def _check_rows(response: InferResponse, rows: int, name: str) -> None:
-    """Raise BadAnswer where an output has not *rows* rows: it would answer another request."""
-    for output in response.outputs:
+def _check_rows(outputs: tuple[Tensor, ...], rows: int, name: str) -> None:
+    """Raise BadAnswer unless each output has *rows* rows: it would be another request's answer."""
+    if not outputs:
+        raise BadAnswer(f"endpoint {name} answered without any output")
+    for output in outputs:
         shape = output.shape
         if not shape or shape[0] != rows:
             raise BadAnswer(

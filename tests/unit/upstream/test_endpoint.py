@@ -23,7 +23,7 @@ from gateway.errors import (
 from gateway.promise import Promise
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Ejection, Liveness
-from gateway.wire.message import InferRequest, InferResponse
+from gateway.wire.message import InferResponse
 from gateway.wire.model import ModelInfo
 from tests.support.upstream import MODEL, Clock, ScriptedPeer, echo, request, settle, values
 
@@ -147,14 +147,22 @@ async def test_gives_the_load_back_when_the_transport_cannot_send() -> None:
     assert (bench.endpoint.pending, bench.endpoint.pending_rows) == (0, 0)
 
 
-@pytest.mark.parametrize("answered", [request(1), request(1, 2, 3)], ids=["fewer", "more"])
-async def test_an_answer_with_other_rows_is_a_failure(answered: InferRequest) -> None:
+@pytest.mark.parametrize(
+    ("answered", "said"),
+    [
+        (echo(request(1)), r"'y' with the shape \[1, 2\] to 2 rows"),
+        (echo(request(1, 2, 3)), r"'y' with the shape \[3, 2\] to 2 rows"),
+        (InferResponse(()), "without any output"),
+    ],
+    ids=["fewer", "more", "none"],
+)
+async def test_an_answer_with_other_rows_is_a_failure(answered: InferResponse, said: str) -> None:
     """It was made for another request, or for none; the endpoint that made it is to blame."""
     bench = Bench()
     for _ in range(2):
         task = bench.send(1, 2)
-        (await bench.peer.request()).respond(echo(answered))
-        with pytest.raises(BadAnswer, match=r"endpoint e .* to 2 rows"):
+        (await bench.peer.request()).respond(answered)
+        with pytest.raises(BadAnswer, match=f"endpoint e answered .*{said}"):
             await task
     assert bench.notes.attempts == ["upstream_failed"] * 2
     assert bench.notes.ejections == ["consecutive"]
