@@ -23,4 +23,7 @@ def pytest_asyncio_loop_factories(
     """Contracts are kept on both loops, which differ most where connections end."""
     if "contract" in item.path.parts:
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    if "faults" in item.path.parts:
+        # What happens to a gateway's sockets is up to the loop that a gateway has.
+        return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING, Self
 
 from gateway.wire.frames import (
@@ -68,6 +70,22 @@ class Connection:
         """Be gone, as after SIGKILL."""
         self._writer.transport.abort()
 
+    def close(self) -> None:
+        """Be gone behind what has been sent."""
+        self._writer.close()
+
+    def half_close(self) -> None:
+        """Send no more, and still listen."""
+        self._writer.write_eof()
+
+    def reset(self) -> None:
+        """Be gone with a reset, and with what had not been sent; on TCP only."""
+        linger = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, linger
+        )
+        self._writer.transport.abort()
+
 
 class ScriptedWorker:
     """Listens on a Unix socket below *directory*, or on TCP without one.
@@ -81,6 +99,7 @@ class ScriptedWorker:
         self.greets = greets
         self.answers_probes = answers_probes
         self.instance = "1"
+        self.model = MODEL
         self.requests: asyncio.Queue[Received] = asyncio.Queue()
         self.cancels: asyncio.Queue[int] = asyncio.Queue()
         self.pings: asyncio.Queue[int] = asyncio.Queue()
@@ -134,7 +153,7 @@ class ScriptedWorker:
         connection = Connection(writer)
         self.connections.append(connection)
         if self.greets:
-            connection.send(frame(Kind.HELLO, 0, Hello(self.instance, 1, MODEL)))
+            connection.send(frame(Kind.HELLO, 0, Hello(self.instance, 1, self.model)))
         self.accepted.put_nowait(connection)
         frames = FrameReader()
         try:
