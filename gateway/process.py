@@ -30,7 +30,8 @@ from gateway.edge.lane import Lane
 from gateway.errors import ConfigError
 from gateway.report import Gauges, states
 from gateway.serving import Gateway
-from gateway.telemetry import Board, Telemetry, report_process, sample_loop_lag
+from gateway.stages.overload import Lag, process_guard
+from gateway.telemetry import Board, Telemetry, report_process, sample_loop_lag, usage
 from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.generation import read_generation
 from gateway.wire.listen import BACKLOG, ListenError, let_nobody_in, listen
@@ -121,6 +122,16 @@ class GatewayProcess:
         )
         telemetry.on_collect(Gauges(self._gateway, telemetry).fill)
         self._ear = Ear(self._gateway, orders_socket(runtime, name), committed=self._committed)
+        self._descriptors = usage.descriptor_limit()
+        self._lag = Lag()
+        self._guard = process_guard(
+            config.server.overload,
+            self._gateway.gate,
+            telemetry=telemetry,
+            lag=self._lag,
+            descriptors=self._descriptors,
+            processes=config.server.processes,
+        )
         self._stop = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -132,6 +143,8 @@ class GatewayProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         server, limits = self._config.server, self._config.server.limits
+        telemetry, gate = self._telemetry, self._gateway.gate
+        most = limits.connections
         fallback = make_server(
             self._gateway.service,
             self._gateway.models,
@@ -139,9 +152,11 @@ class GatewayProcess:
             max_body=limits.body,
             header_timeout=limits.header_timeout,
             body_timeout=limits.body_timeout,
+            answer_timeout=limits.answer_timeout,
             idle_timeout=limits.idle_timeout,
-            draining=lambda: self._gateway.draining,
+            gate=gate,
             refused=self._count_refused,
+            slow=self._count_slow,
         )
         lane = Lane(
             self._gateway.service,
@@ -149,19 +164,30 @@ class GatewayProcess:
             max_body=limits.body,
             header_timeout=limits.header_timeout,
             body_timeout=limits.body_timeout,
+            answer_timeout=limits.answer_timeout,
             idle_timeout=limits.idle_timeout,
-            max_connections=limits.connections,
+            max_connections=(usage.connection_cap(self._descriptors) if most == "auto" else most),
             others=lambda: len(fallback.connections),
+            gate=gate,
             refused=self._count_refused,
+            slow=self._count_slow,
+            turned_away=self._count_turned_away,
             busy_poll=BusyPoll(loop, server.busy_poll) if server.busy_poll else None,
         )
+        connections = telemetry.client_connections.cell()
+
+        def count_connections() -> None:
+            connections.value = len(lane.connections) + len(fallback.connections)
+
+        telemetry.on_collect(count_connections)
         async with AsyncExitStack() as stack:
             stack.callback(self._access_log.close)
             for work in (
                 self._gateway.run(),
                 self._board.run(),
                 self._publish_state(),
-                sample_loop_lag(self._telemetry.loop_lag_seconds.cell()),
+                sample_loop_lag(telemetry.loop_lag_seconds.cell(), also=self._lag.observe),
+                self._guard.run(),
                 lane.sweep(),
                 self._ear.run(),
             ):
@@ -197,8 +223,7 @@ class GatewayProcess:
     ) -> None:
         """Answer what is here and what still comes in, then nothing; *grace* bounds it."""
         until = perf_counter() + grace
-        self._gateway.draining = True
-        lane.draining = True
+        self._gateway.gate.drain()
         log.info("draining, %d requests in progress", self._gateway.gate.inside)
         await asyncio.sleep(min(LAST_CALL, grace))
         let_nobody_in(self._listening)
@@ -242,6 +267,12 @@ class GatewayProcess:
         # Who has just changed something looks at once whether it has come into effect.
         self._write_state()
         log.info("generation %d is served", self._gateway.generation.number)
+
+    def _count_slow(self, phase: str) -> None:
+        self._telemetry.slow_clients.cell(phase).value += 1
+
+    def _count_turned_away(self) -> None:
+        self._telemetry.connections_refused.cell().value += 1
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

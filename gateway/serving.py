@@ -58,7 +58,6 @@ class Gateway:
         self.generation = generation
         self.runtime = runtime
         self.telemetry = telemetry
-        self.draining = False
         # One object for the whole life, which stages and servers hold: its content is replaced.
         self.models: dict[str, Model] = {}
         self._store: MemoryStore[Any] = MemoryStore(max_bytes=config.cache.max_bytes)

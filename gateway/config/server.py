@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.stages.overload_options import OverloadConfig
 from gateway.units import Address, Duration, Share, Size
 
 
@@ -26,15 +27,15 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         ),
     ] = 64 << 20
     connections: Annotated[
-        int,
+        Literal["auto"] | Annotated[int, Meta(ge=1)],
         Meta(
-            ge=1,
             description=(
-                "Client connections of one gateway process; one more is closed at once. "
-                "Danger: each needs a file descriptor (`ulimit -n`)."
+                "Client connections of one gateway process; one more is closed at once. auto: 0.4 "
+                "of the file descriptors that a process may open (the hard limit of `ulimit -n`), "
+                "at most 65,536. Danger: each needs a file descriptor."
             ),
         ),
-    ] = 65536
+    ] = "auto"
     header_timeout: Annotated[
         Duration, Meta(gt=0, description="How long a client may take to send a request's head.")
     ] = 10.0
@@ -45,6 +46,17 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             description=(
                 "How long a client may take to send a request's body. "
                 "Danger: body divided by this is the slowest line that can send the largest one."
+            ),
+        ),
+    ] = 30.0
+    answer_timeout: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            description=(
+                "How long a client may take to read an answer, beyond what the kernel holds of it; "
+                "then the connection is aborted. Danger: the largest answer divided by this is "
+                "the slowest line that can read it."
             ),
         ),
     ] = 30.0
@@ -170,6 +182,7 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         ),
     ] = 0.0
     limits: LimitsConfig = LimitsConfig()
+    overload: OverloadConfig = OverloadConfig()
     access_log: AccessLogConfig = AccessLogConfig()
     reload: ReloadConfig = ReloadConfig()
     log_level: Annotated[

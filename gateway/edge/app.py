@@ -14,6 +14,7 @@ from aiohttp import http_parser
 
 from gateway.edge.connection import DataServer, goodbye, response_of
 from gateway.edge.content_coding import answer_coding, deflate
+from gateway.edge.fastlane import LARGE
 from gateway.edge.framing import MAX_LINE, check_framing
 from gateway.edge.ids import new_id, request_id
 from gateway.edge.receive import receive
@@ -21,9 +22,10 @@ from gateway.edge.refusal import refusal
 from gateway.edge.resources import Resources
 from gateway.edge.respond import headers, plain_headers
 from gateway.edge.routes import inference
-from gateway.errors import ClientError, GatewayError, MethodNotAllowed
+from gateway.errors import ClientError, GatewayError, MethodNotAllowed, RequestTimeout
 from gateway.exchange import Exchange
 from gateway.stages.cache_rules import cache_rules
+from gateway.stages.gate import Gate
 from gateway.wire.message import NO_RULES
 
 if TYPE_CHECKING:
@@ -50,31 +52,39 @@ def make_server(
     max_body: int = 64 << 20,
     header_timeout: float = 10.0,
     body_timeout: float = 30.0,
+    answer_timeout: float = 30.0,
     idle_timeout: float = 60.0,
     compress_above: int | None = None,
-    draining: Callable[[], bool] = lambda: False,
+    gate: Gate | None = None,
     refused: Callable[[Exchange, Answer], None] | None = None,
+    slow: Callable[[str], None] = lambda _: None,
 ) -> DataServer:
     """The server; call it for the protocol of a connection, new or handed over.
 
-    *max_body* in bytes bounds a body as sent and as decompressed. A connection that has sent no
-    head *header_timeout* seconds after it came here is closed. *compress_above*: answers of
+    *max_body* in bytes bounds a body as sent and as decompressed. A connection is closed whose
+    head does not arrive within *header_timeout* seconds after it came here or began to send one,
+    or whose client does not take an answer within *answer_timeout*. *compress_above*: answers of
     more bytes are compressed for clients that accept it; None compresses none, since on a fast
-    network it costs more time than it saves. *refused* hears of inference calls that were answered
-    without reaching *service*. Raises RuntimeError where aiohttp runs on its parser in Python,
-    which is slower by far and less strict.
+    network it costs more time than it saves. *gate* says when to part with clients and when to read
+    no more bodies. *refused* hears of inference calls that were answered without reaching
+    *service*, *slow* of each client that took too long, as in `Lane`. Raises RuntimeError where
+    aiohttp runs on its parser in Python, which is slower by far and less strict.
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise RuntimeError("aiohttp's C parser is missing; install a build of aiohttp that has it")
-    resources = Resources(models, metrics=metrics, max_body=max_body, draining=draining)
+    gate = gate or Gate()
+    resources = Resources(
+        models, metrics=metrics, max_body=max_body, draining=lambda: gate.draining
+    )
     front = _Front(
         service,
         resources,
         max_body=max_body,
         body_timeout=body_timeout,
         compress_above=compress_above,
-        draining=draining,
+        gate=gate,
         refused=refused,
+        slow=slow,
     )
     server = DataServer(
         front.handle,
@@ -89,6 +99,8 @@ def make_server(
         read_bufsize=_READ_SIZE,
     )
     server.header_timeout = header_timeout
+    server.answer_timeout = answer_timeout
+    server.slow = slow
     return server
 
 
@@ -103,16 +115,18 @@ class _Front:
         max_body: int,
         body_timeout: float,
         compress_above: int | None,
-        draining: Callable[[], bool],
+        gate: Gate,
         refused: Callable[[Exchange, Answer], None] | None,
+        slow: Callable[[str], None],
     ) -> None:
         self._service = service
         self._resources = resources
         self._max_body = max_body
         self._body_timeout = body_timeout
         self._compress_above = compress_above
-        self._draining = draining
+        self._gate = gate
         self._refused = refused
+        self._slow = slow
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to *request*, whatever it asks for."""
@@ -127,7 +141,7 @@ class _Front:
         else:
             response = await self._look_up(request, target)
         connection = cast("Connection", request.protocol)
-        if self._draining() or not connection.is_at_end_of(request):
+        if self._gate.parting or not connection.is_at_end_of(request):
             response.force_close()
         return response
 
@@ -137,8 +151,14 @@ class _Front:
         try:
             if request.method != "POST":
                 raise MethodNotAllowed("Method Not Allowed", allow="POST")
+            overload = self._gate.overload
+            if overload is not None and (request.content_length or LARGE + 1) > LARGE:
+                # Admission would refuse it too, but only once it is here.
+                raise overload.refusal(exchange.model)
             exchange.body = await receive(request, limit=self._max_body, timeout=self._body_timeout)
         except GatewayError as error:
+            if isinstance(error, RequestTimeout):
+                self._slow("body")
             answer = route.codec.refuse(exchange, error)
             whole = request.content.is_eof()
             if self._refused is not None:

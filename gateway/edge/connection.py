@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections of the aiohttp server: timed heads, and errors in the protocols' own form."""
+"""Connections of the aiohttp server: timed heads and answers, errors in the protocols' form."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import InvalidURLError, LineTooLong
@@ -18,6 +18,8 @@ from gateway.edge.respond import REASON, plain_headers
 from gateway.errors import GatewayError, InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.exchange import Answer
 
 log = logging.getLogger(__name__)
@@ -27,51 +29,90 @@ class DataServer(web.Server):
     """aiohttp's server, whose connections answer errors in the protocols' own form."""
 
     header_timeout = 10.0
+    answer_timeout = 30.0
+
+    # Hears what a client took too long with.
+    slow: Callable[[str], None] = staticmethod(lambda _: None)
 
     def __call__(self) -> web.RequestHandler:
         """The protocol of one connection."""
-        return Connection(self, self.header_timeout, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self._loop, **self._kwargs)
 
 
 class Connection(web.RequestHandler):
     """One connection, new or handed over by the fast lane."""
 
-    __slots__ = ("_head_due", "_header_timeout", "_last")
+    __slots__ = ("_head_due", "_last", "_line", "_server", "_unread_due")
 
     def __init__(
         self,
         server: DataServer,
-        header_timeout: float,
         **options: Any,  # noqa: ANN401 - aiohttp's own, passed on
     ) -> None:
         super().__init__(server, **options)
-        self._header_timeout = header_timeout
+        self._server = server
+        self._line: asyncio.Transport | None = None
         self._head_due: asyncio.TimerHandle | None = None
+        self._unread_due: asyncio.TimerHandle | None = None
         self._last = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Without the timer a first head may take as long as a pause between requests."""
+        """Time the first head, and let one answer at most wait for a client that does not read."""
         super().connection_made(transport)
-        self._head_due = self._loop.call_later(self._header_timeout, self._end_without_head)
+        self._line = cast("asyncio.Transport", transport)
+        self._line.set_write_buffer_limits(high=0)
+        self._time_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone."""
         super().connection_lost(exc)
-        if self._head_due is not None:
-            self._head_due.cancel()
+        self._line = None
+        for timer in (self._head_due, self._unread_due):
+            if timer is not None:
+                timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of this request, or of those after it."""
         self._last = (self._last + data[-len(PLAIN_END) :])[-len(PLAIN_END) :]
+        before = self._request_count
         super().data_received(data)
+        if self._request_count > before:
+            if self._head_due is not None:
+                self._head_due.cancel()
+                self._head_due = None
+        elif data and self._head_due is None and self._waiter is not None:
+            # aiohttp gives a head that has begun as long as a pause between requests.
+            self._time_head()
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer as fast as it is given."""
+        super().pause_writing()
+        self._unread_due = self._loop.call_later(self._server.answer_timeout, self._end_unread)
+
+    def resume_writing(self) -> None:
+        """The client has taken all."""
+        super().resume_writing()
+        if self._unread_due is not None:
+            self._unread_due.cancel()
+
+    def _time_head(self) -> None:
+        timeout = self._server.header_timeout
+        self._head_due = self._loop.call_later(timeout, self._end_without_head)
+
+    def _end_without_head(self) -> None:
+        self._head_due = None
+        self._server.slow("head")
+        self.force_close()
+
+    def _end_unread(self) -> None:
+        self._server.slow("answer")
+        if self._line is not None:
+            # Not closed, which would wait for what is not read.
+            self._line.abort()
 
     def is_at_end_of(self, request: web.BaseRequest) -> bool:
         """Whether another request may follow *request* here: nothing of it is left behind."""
         return ends_surely(request, self._last, more=bool(self._messages))
-
-    def _end_without_head(self) -> None:
-        if not self._request_count:
-            self.force_close()
 
     def handle_error(
         self,

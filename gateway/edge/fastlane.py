@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.wire.tensor import Buffer
 
 # A body above this is read straight into a buffer of its size, and copied never.
-_LARGE: Final = 64 << 10
+LARGE: Final = 64 << 10
 # Bytes of later requests that a connection may send before the one in progress is answered.
 _MAX_AHEAD: Final = 256 << 10
 
@@ -44,6 +44,7 @@ class FastLane(asyncio.Protocol):
         "_drive",
         "_exchange",
         "_fresh",
+        "_gate",
         "_head",
         "_known",
         "_lane",
@@ -54,11 +55,13 @@ class FastLane(asyncio.Protocol):
         "awaits",
         "busy",
         "since",
+        "unread_since",
     )  # fmt: skip
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._service = lane.service
+        self._gate = lane.gate
         self._known = lane.heads.known
         self._awake = lane.busy_poll
         self._transport: asyncio.Transport
@@ -70,12 +73,14 @@ class FastLane(asyncio.Protocol):
         self._drive: Drive[Answer] = Drive(self._done)
         self._starting = False
         self._client = ""
-        self._paused = False
         # Nothing is buffered, under way or held back: what comes next is the start of a request.
         self._fresh = True
         self.busy = False
         self.awaits = "head"
         self.since = perf_counter()
+        self._paused = False
+        # Since when an answer waits for its client to read; NEVER while none does.
+        self.unread_since = NEVER
 
     def __repr__(self) -> str:
         return f"<FastLane awaits={self.awaits} busy={self.busy} buffered={len(self._buffer)}>"
@@ -85,9 +90,12 @@ class FastLane(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if peer else ""
+        # One answer at most waits here for a client that does not read.
+        self._transport.set_write_buffer_limits(high=0)
         lane = self._lane
         if len(lane.connections) + lane.others() >= lane.max_connections:
             self._transport.abort()
+            lane.turned_away()
             return
         lane.connections.add(self)
 
@@ -143,6 +151,10 @@ class FastLane(asyncio.Protocol):
                 if head is None:
                     self._hand_over(data)
                     return
+                if head.length > LARGE and self._gate.overload is not None:
+                    # It would be received in vain; the other server reads no more of it.
+                    self._hand_over(data)
+                    return
                 if len(data) == end + head.length:
                     self._buffer = b""
                     self._begin(head, data[end:])
@@ -151,7 +163,7 @@ class FastLane(asyncio.Protocol):
                 data = data[end:]
                 self._head = head
             if len(data) < head.length:
-                if head.length > _LARGE:
+                if head.length > LARGE:
                     self._read_large(head, data)
                 else:
                     self._await_more(data, "body")
@@ -222,7 +234,7 @@ class FastLane(asyncio.Protocol):
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 raise error
             return
-        keep = head.keep_alive and not self._lane.draining
+        keep = head.keep_alive and not self._gate.parting
         transport.write(render(exchange, answer, keep_alive=keep))
         if self._awake is not None:
             self._awake()
@@ -247,10 +259,12 @@ class FastLane(asyncio.Protocol):
         """The client does not read: no further request is taken until it does."""
         self._paused = True
         self._fresh = False
+        self.unread_since = perf_counter()
 
     def resume_writing(self) -> None:
         """The client reads again."""
         self._paused = False
+        self.unread_since = NEVER
         if not self.busy:
             self._resume()
 
@@ -280,9 +294,18 @@ class FastLane(asyncio.Protocol):
             self._lane.refused(exchange, answer)
 
     def give_up(self) -> None:
-        """Close the connection without a word: nothing is in progress on it."""
-        self._lane.left(self)
+        """Close the connection without a word: nothing is in progress on it.
+
+        What the client has not read yet is left to it, for as long as any other answer.
+        """
+        if not self._paused:
+            self._lane.left(self)
         self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection now; what the client has not read is dropped."""
+        self._lane.left(self)
+        self._transport.abort()
 
     def body_lost(self, exc: Exception | None) -> None:
         """The connection ended while `LargeBody` had it."""

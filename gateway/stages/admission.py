@@ -20,7 +20,7 @@ class Admission:
 
     *gate* counts an exchange from its arrival on, so the one that is judged is inside already.
     While the process drains, requests on connections that are still open are answered as usual
-    until *gate* is closed for good.
+    until *gate* is closed for good. While the process is overloaded it lets nobody in.
     """
 
     def __init__(
@@ -49,6 +49,9 @@ class Admission:
                 f"the body has {len(exchange.body)} bytes; the limit is {self._max_body} "
                 "(server.limits.body)"
             )
+        overload = gate.overload
+        if overload is not None:
+            raise overload.refusal(exchange.model)
         if gate.closed:
             self._telemetry.shed.cell(exchange.model, "draining").value += 1
             raise Draining("this gateway is shutting down; send the request to another")

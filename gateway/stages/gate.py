@@ -4,18 +4,45 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.stages.overload import Overload
 
 
 class Gate:
-    """One for all protocols: `Observe` counts who is inside, `Admission` looks who may be."""
+    """One for all protocols: `Observe` counts who is inside, `Admission` looks who may be.
+
+    *overload* is why nobody may enter now, None while all may. While *parting*, the edge closes
+    every connection behind its answer: the process drains, or is short of something.
+    """
 
     def __init__(self) -> None:
         self.inside = 0
         self.closed = False
+        self.overload: Overload | None = None
+        self.parting = False
+        self.strained = False
+        self._draining = False
         self._empty: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Gate {'closed' if self.closed else 'open'} inside={self.inside}>"
+        state = "closed" if self.closed else repr(self.overload) if self.overload else "open"
+        return f"<Gate {state} inside={self.inside}{' parting' if self.parting else ''}>"
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process is about to end."""
+        return self._draining
+
+    def drain(self) -> None:
+        """Part with every client, for good."""
+        self._draining = self.parting = True
+
+    def strain(self, *, strained: bool) -> None:
+        """Part with clients while *strained*."""
+        self.strained = strained
+        self.parting = strained or self._draining
 
     def emptied(self) -> None:
         """The last one has left."""

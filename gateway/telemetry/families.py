@@ -148,6 +148,29 @@ class Telemetry:
             "Clients that went away before their answer, by where the request was.",
             "phase",
         )
+        self.client_connections = gauge(
+            "infergate_client_connections", "Connections of clients that are open."
+        )
+        self.connections_refused = counter(
+            "infergate_connections_refused_total",
+            "Connections closed at once because there were too many.",
+        )
+        self.slow_clients = counter(
+            "infergate_slow_clients_total",
+            "Connections closed because the client took too long, by what it was slow at.",
+            "phase",
+        )
+        self.pressure = gauge(
+            "infergate_pressure",
+            "Use of what may run short, as a share of where requests are refused.",
+            "resource",
+            across="max",
+        )
+        self.overload = gauge(
+            "infergate_overload",
+            "Gateway processes that part with clients or refuse requests for want of something.",
+            "resource", "action",
+        )  # fmt: skip
         self.config_generation = gauge(
             "infergate_config_generation",
             "Configurations and operator's changes that have come into effect since the start.",

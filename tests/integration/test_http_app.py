@@ -16,6 +16,7 @@ from aiohttp import http_parser
 
 from gateway.edge.app import make_server
 from gateway.exchange import Exchange
+from gateway.stages.gate import Gate
 from tests.support.dataport import WAYS, data_port
 from tests.support.edge import Served, Service, model
 from tests.support.http import chunked, connect, request
@@ -243,7 +244,9 @@ async def test_an_upgrade_is_not_taken(way: str) -> None:
 
 async def test_a_draining_server_is_not_ready_and_says_goodbye() -> None:
     """Each answer is the last on its connection."""
-    async with data_port(draining=lambda: True) as port:
+    gate = Gate()
+    gate.drain()
+    async with data_port(gate=gate) as port:
         for target, status in (("/v2/health/ready", 503), ("/v2/health/live", 200)):
             async with connect(port) as client:
                 answer = await client.ask("GET", target)

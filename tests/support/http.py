@@ -7,7 +7,7 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -102,9 +102,17 @@ class Client:
     def reset(self) -> None:
         """Go away at once, so that the server notices whatever it is doing."""
         sock = self._writer.get_extra_info("socket")
-        if sock.fileno() >= 0:
+        # uvloop's transport forgets the socket when it has closed it.
+        if sock is not None and sock.fileno() >= 0:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for *condition*, which no event tells of."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.002)
 
 
 def request(

@@ -29,6 +29,7 @@ class Wire(asyncio.Transport):
         self.aborted = False
         self.limit = limit
         self.paused = False
+        self.high: int | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Keep it, and say so when it is too much, as a socket does: at once."""
@@ -37,6 +38,10 @@ class Wire(asyncio.Transport):
         if len(self.written) > self.limit and not self.paused:
             self.paused = True
             self.protocol.pause_writing()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Note it."""
+        self.high = high
 
     def read_all(self) -> None:
         """The client reads."""

@@ -45,6 +45,7 @@ def test_another_process_is_reported_until_it_ends() -> None:
 
 async def test_lag_is_how_late_the_timer_fires() -> None:
     """A loop that was held up for 50 ms shows as 50 ms; one that is early shows as none."""
+    heard: list[float] = []
     cell = HistogramCell((0.01, 0.1))
     times = iter([0.0, 0.15, 10.0, 10.09])
     slept: list[float] = []
@@ -55,8 +56,11 @@ async def test_lag_is_how_late_the_timer_fires() -> None:
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await sample_loop_lag(cell, clock=lambda: next(times, 0.0), sleep=sleep)
+        await sample_loop_lag(
+            cell, also=heard.append, interval=0.1, clock=lambda: next(times, 0.0), sleep=sleep
+        )
 
     assert slept == [0.1, 0.1, 0.1]
     assert cell.counts == [1, 1, 0]
     assert cell.sum == pytest.approx(0.05)
+    assert heard == pytest.approx([0.05, 0.0])
