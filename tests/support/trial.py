@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config import load
 from gateway.process import GatewayProcess
+from gateway.wire.generation import Generation
 from gateway.wire.listen import listen
 from gateway.wire.runtime import metrics_directory, state_directory
 from tests.support.http import Response, connect, request
@@ -252,7 +253,8 @@ async def trial(
     (listening,) = listen(config.server.http, key="server.http")
     for needed in (metrics_directory(directory), state_directory(directory)):
         needed.mkdir(exist_ok=True)
-    process = _InThisProcess(config, listening, runtime=directory, index=0)
+    generation = Generation(1, str(file))
+    process = _InThisProcess(config, generation, listening, runtime=directory, index=0)
     serving = asyncio.get_running_loop().create_task(process.serve())
     try:
         async with asyncio.timeout(PATIENCE):
