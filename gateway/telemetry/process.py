@@ -46,7 +46,7 @@ async def sample_loop_lag(
     cell: HistogramCell,
     *,
     also: Callable[[float], None] = lambda _: None,
-    interval: float = 0.025,
+    interval: float = 0.05,
     clock: Callable[[], float] = perf_counter,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> None:
