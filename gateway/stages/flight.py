@@ -133,7 +133,7 @@ class Flights:
         elif isinstance(error, GatewayError):
             for entry in entries:
                 # An exception raised in many places gathers all their tracebacks: one for each.
-                entry.fail(error if len(entries) == 1 else type(error)(error.message))
+                entry.fail(error if len(entries) == 1 else _again(error))
         elif isinstance(error, asyncio.CancelledError):
             for entry in entries:
                 entry.fail(asyncio.CancelledError())
@@ -160,6 +160,11 @@ class Flights:
             entry.queued_at = perf_counter()
             entry.request.avoid = ()
             self._back(entry)
+
+
+def _again(error: GatewayError) -> GatewayError:
+    """Another one that says the same, with when to come back if it says so."""
+    return type(error)(error.message, retry_after=error.retry_after)
 
 
 def _may_blame_one(error: BaseException | None) -> bool:

@@ -227,10 +227,11 @@ async def test_an_unexpected_error_reaches_whoever_waits() -> None:
 
 
 async def test_members_get_errors_of_their_own() -> None:
-    """An exception object raised in many places would gather all their tracebacks."""
+    """One object raised in many places would gather all their tracebacks; all are told the same."""
     fleet = Fleet(attempts=1)
     tasks, batch = await gather_behind(fleet, [request(1), request(2)])
-    batch.fail(GatewayError("for all"))
+    batch.fail(GatewayError("for all", retry_after=7.0))
     results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [getattr(result, "retry_after", None) for result in results] == [7.0, 7.0]
     assert [str(result) for result in results] == ["for all", "for all"]
     assert results[0] is not results[1]
