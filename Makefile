@@ -5,7 +5,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 export VENV PYTHON
 
-.PHONY: help serve run install test lint fmt bench lock models image
+.PHONY: help serve run install test lint fmt bench sim lock models image
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
@@ -35,6 +35,9 @@ fmt: $(VENV)/.dev ## format, and mend what can be mended by rule
 bench: $(VENV)/.bench ## measure the gateway beside its peers
 	scripts/system-packages bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+sim: $(VENV)/.dev ## what each policy does with a pool: make sim ARGS="--endpoints 8 --slow 1"
+	$(BIN)/python -m benchmarks.sim $(ARGS)
 
 lock: ## write the lock files anew: make lock ARGS=--upgrade
 	scripts/lock $(ARGS)

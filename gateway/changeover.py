@@ -116,19 +116,24 @@ class Changeover:
         """Whether the pool of before can go on: the same model, reached in the same way."""
         gateway = self._gateway
         before = spots(name, gateway.config.models[name], gateway.generation, gateway.runtime)
-        caps = {spot.name: spot.cap for spot in before}
+        kept = {spot.name: (spot.cap, spot.tier) for spot in before}
         return (
             _pool_of(old) == _pool_of(new)
             and {place.file for place in gateway.generation.of(name)}
             == {place.file for place in self.generation.of(name)}
-            and all(caps.get(spot.name, spot.cap) == spot.cap for spot in wanted)
+            and all(
+                kept.get(spot.name, (spot.cap, spot.tier)) == (spot.cap, spot.tier)
+                for spot in wanted
+            )
         )
 
     def _build_pool(
         self, name: str, section: ModelConfig, wanted: list[Spot], old: Model | None
     ) -> None:
         gateway = self._gateway
-        pool = make_pool(name, section, telemetry=gateway.telemetry)
+        pool = make_pool(
+            name, section, telemetry=gateway.telemetry, outstanding=gateway.outstanding
+        )
         endpoints = [make_endpoint(spot, section, pool) for spot in wanted]
         pool.add(endpoints)
         self._fresh.append(pool)
@@ -177,7 +182,14 @@ class Changeover:
 
 def _pool_of(section: ModelConfig) -> object:
     """What a pool and its endpoints are built of, weights and sizes left out."""
-    return (section.policy, section.timeouts, section.health, section.ejection)
+    return (
+        section.policy,
+        section.timeouts,
+        section.health,
+        section.ejection,
+        section.panic_threshold,
+        section.slow_start,
+    )
 
 
 def _stack_of(section: ModelConfig) -> ModelConfig:
@@ -190,4 +202,6 @@ def _stack_of(section: ModelConfig) -> ModelConfig:
         timeouts=plain.timeouts,
         health=plain.health,
         ejection=plain.ejection,
+        panic_threshold=plain.panic_threshold,
+        slow_start=plain.slow_start,
     )

@@ -7,7 +7,9 @@ meets the stages; its answer passes them from bottom to top.
 
 from __future__ import annotations
 
+import logging
 from functools import partial
+from random import Random
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,14 +24,15 @@ from gateway.stages.infer import Infer
 from gateway.stages.observe import Observe
 from gateway.stages.postprocess import Postprocess
 from gateway.stages.preprocess import Preprocess
+from gateway.stages.question_key import QuestionKey
 from gateway.stages.rescue import Rescue
 from gateway.stages.retry import Retry, RetryBudget
 from gateway.steps import client_info, digest
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Ejection, Liveness
 from gateway.upstream.link import Link
-from gateway.upstream.policy import POLICIES
 from gateway.upstream.pool import Pool
+from gateway.upstream.shared import SharedEndpoint
 from gateway.wire.runtime import worker_socket
 
 if TYPE_CHECKING:
@@ -44,9 +47,13 @@ if TYPE_CHECKING:
     from gateway.stages.infer import Questions
     from gateway.stores.memory import MemoryStore
     from gateway.telemetry import Telemetry
+    from gateway.upstream.outstanding import Outstanding
     from gateway.wire.generation import Generation
     from gateway.wire.message import Service
     from gateway.wire.model import ModelInfo
+
+
+log = logging.getLogger(__name__)
 
 
 def stack(*layers: Callable[[Any], Any], to: Any) -> Any:  # noqa: ANN401 - exchanges or requests
@@ -140,6 +147,9 @@ def model_stack(
     if config.preprocess:
         # Above Batch: only finished tensors have a shape to merge on.
         layers.append(partial(Preprocess, steps=config.preprocess, info=lambda: pool.info))
+    if pool.keyed and not pool.header:
+        # Above Batch: only what belongs to one place may leave together.
+        layers.append(partial(QuestionKey, model=name))
     retry = config.retry
     budget = RetryBudget(
         share=retry.budget.percent / 100,
@@ -191,6 +201,8 @@ class Model:
         self.pool = pool
         self.batch: Batch
         self.questions: Questions | None = None
+        # The header that requests are placed by, "" without one.
+        self.placed_by = pool.header
         self.fault = ""
         self.service: Service
         self._preprocess = config.preprocess
@@ -230,13 +242,26 @@ def told_apart(pool: Pool, steps: bytes) -> bytes:
     return told.encode() + steps
 
 
-def make_pool(name: str, config: ModelConfig, *, telemetry: Telemetry) -> Pool:
-    """A pool for the model *name*, without endpoints yet."""
+def make_pool(
+    name: str,
+    config: ModelConfig,
+    *,
+    telemetry: Telemetry,
+    outstanding: Outstanding | None = None,
+) -> Pool:
+    """A pool for the model *name*, without endpoints yet.
+
+    *outstanding* is where several gateway processes count together.
+    """
     return Pool(
         name,
-        policy=POLICIES[config.policy](),
+        policy=config.policy.make(rng=Random(), clock=perf_counter),
         telemetry=telemetry,
         max_ejected=config.ejection.max_ejected,
+        panic_threshold=config.panic_threshold,
+        slow_start=config.slow_start.window,
+        slow_floor=config.slow_start.floor,
+        outstanding=outstanding,
     )
 
 
@@ -248,6 +273,7 @@ class Spot(NamedTuple):
     weight: float
     cap: int | None
     own: bool
+    tier: int = 0
 
 
 def spots(name: str, config: ModelConfig, generation: Generation, runtime: Path) -> list[Spot]:
@@ -256,9 +282,18 @@ def spots(name: str, config: ModelConfig, generation: Generation, runtime: Path)
     for place in generation.of(name):
         backend = config.backends[place.backend]
         path = worker_socket(runtime, name, place.number)
-        found.append(Spot(place.name, f"unix:{path}", backend.weight, _cap(backend), own=True))
+        found.append(
+            Spot(
+                place.name,
+                f"unix:{path}",
+                backend.weight,
+                _cap(backend),
+                own=True,
+                tier=backend.tier,
+            )
+        )
     found += [
-        Spot(address, address, backend.weight, _cap(backend), own=False)
+        Spot(address, address, backend.weight, _cap(backend), own=False, tier=backend.tier)
         for backend in config.backends
         if (address := backend.address) is not None
     ]
@@ -268,9 +303,14 @@ def spots(name: str, config: ModelConfig, generation: Generation, runtime: Path)
 def make_endpoint(spot: Spot, config: ModelConfig, pool: Pool) -> Endpoint:
     """The endpoint at *spot*, for *pool*, which it is not in yet."""
     ejection, health = config.ejection, config.health
-    return Endpoint(
+    return _kind(spot.name, pool)(
         spot.name,
-        partial(Link, spot.address, connect_timeout=config.timeouts.connect),
+        partial(
+            Link,
+            spot.address,
+            connect_timeout=config.timeouts.connect,
+            reports=pool.reported if pool.informed else None,
+        ),
         pool,
         ejection=Ejection(
             clock=perf_counter,
@@ -284,6 +324,7 @@ def make_endpoint(spot: Spot, config: ModelConfig, pool: Pool) -> Endpoint:
         ),
         liveness=Liveness(rise=health.rise, fall=health.fall),
         weight=spot.weight,
+        tier=spot.tier,
         cap=spot.cap,
         attempt_timeout=config.timeouts.attempt,
     )
@@ -291,3 +332,17 @@ def make_endpoint(spot: Spot, config: ModelConfig, pool: Pool) -> Endpoint:
 
 def _cap(backend: BackendConfig) -> int | None:
     return None if backend.max_concurrency == "auto" else backend.max_concurrency
+
+
+def _kind(name: str, pool: Pool) -> Callable[..., Endpoint]:
+    """What makes the endpoint *name* of *pool*: alone, or counted by all processes."""
+    outstanding = pool.outstanding
+    if outstanding is None:
+        return Endpoint
+    column = outstanding.column(f"{pool.model}\0{name}")
+    if column is None:
+        log.warning(
+            "endpoint %s is counted by each gateway process alone: too many endpoints", name
+        )
+        return Endpoint
+    return partial(SharedEndpoint, column=column, processes=outstanding.processes)

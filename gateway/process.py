@@ -32,12 +32,13 @@ from gateway.report import Gauges, states
 from gateway.serving import Gateway
 from gateway.stages.overload import Lag, process_guard
 from gateway.telemetry import Board, Telemetry, report_process, sample_loop_lag, usage
+from gateway.upstream.outstanding import Outstanding
 from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.generation import read_generation
 from gateway.wire.listen import BACKLOG, ListenError, let_nobody_in, listen
 from gateway.wire.orders import orders_socket
 from gateway.wire.process import announce_ready, die_with_parent, inherited_socket
-from gateway.wire.runtime import metrics_directory, state_file
+from gateway.wire.runtime import metrics_directory, outstanding_file, state_file
 
 if TYPE_CHECKING:
     import socket
@@ -119,6 +120,7 @@ class GatewayProcess:
             runtime=runtime,
             telemetry=telemetry,
             access_log=self._access_log,
+            outstanding=_outstanding(outstanding_file(runtime), index),
         )
         telemetry.on_collect(Gauges(self._gateway, telemetry).fill)
         self._ear = Ear(self._gateway, orders_socket(runtime, name), committed=self._committed)
@@ -273,6 +275,17 @@ class GatewayProcess:
 
     def _count_turned_away(self) -> None:
         self._telemetry.connections_refused.cell().value += 1
+
+
+def _outstanding(path: Path, index: int) -> Outstanding | None:
+    """Where this process counts together with others, if it has any."""
+    if not path.exists():
+        return None
+    try:
+        return Outstanding(path, index)
+    except (OSError, ValueError) as error:
+        log.warning("outstanding requests are counted by each process alone: %s", error)
+        return None
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

@@ -71,6 +71,7 @@ class Gauges:
         pending: dict[str, int] = {}
         states: dict[str, str] = {}
         for pool in self._gateway.pools():
+            telemetry.panic.cell(pool.model).value = int(pool.panicking)
             for endpoint, state in seen(pool):
                 # A name may be there twice for a moment, while its old connection ends.
                 pending[endpoint.name] = pending.get(endpoint.name, 0) + endpoint.pending
@@ -86,5 +87,6 @@ class Gauges:
         models = set(self._gateway.models)
         for name in self._models - models:
             telemetry.queued_rows.drop(name)
+            telemetry.panic.drop(name)
         self._known, self._models = set(states), models
         telemetry.config_generation.cell().value = self._gateway.generation.number

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.stages.cost import Cost
     from gateway.telemetry import Telemetry
     from gateway.upstream.options import HealthConfig
+    from gateway.upstream.outstanding import Outstanding
     from gateway.upstream.pool import Pool
     from gateway.wire.generation import Generation
     from gateway.wire.message import InferRequest
@@ -41,7 +42,8 @@ _QUESTIONS = 32 << 20
 class Gateway:
     """All that one gateway process serves, first what *config* and *generation* say.
 
-    *runtime* is the directory where the supervisor's workers listen.
+    *runtime* is the directory where the supervisor's workers listen. *outstanding* is where
+    several gateway processes count together.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Gateway:
         runtime: Path,
         telemetry: Telemetry,
         access_log: AccessLog,
+        outstanding: Outstanding | None = None,
     ) -> None:
         self.gate = Gate()
         self.config = config
         self.generation = generation
         self.runtime = runtime
         self.telemetry = telemetry
+        self.outstanding = outstanding
         # One object for the whole life, which stages and servers hold: its content is replaced.
         self.models: dict[str, Model] = {}
         self._store: MemoryStore[Any] = MemoryStore(max_bytes=config.cache.max_bytes)
@@ -67,7 +71,7 @@ class Gateway:
         self._pools: dict[Pool, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Event] = set()
         for name, section in config.models.items():
-            pool = make_pool(name, section, telemetry=telemetry)
+            pool = make_pool(name, section, telemetry=telemetry, outstanding=outstanding)
             for spot in spots(name, section, generation, runtime):
                 drained = generation.setting(spot.name).drained
                 pool.add([make_endpoint(spot, section, pool)], held=drained)

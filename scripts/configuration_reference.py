@@ -19,7 +19,7 @@ from gateway.config.root import Config
 from gateway.config.schema import written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from msgspec import Struct
 
@@ -58,9 +58,21 @@ def _section(path: str, section: type[Struct]) -> Iterator[str]:
     for name, field in known.items():
         if inner := _inner(field.about):
             yield from _section(_below(path, name, field.about), inner)
+        if field.about.kinds is not None:
+            for kind, options in _different(field.about.kinds()):
+                yield from _section(f"{path}.{name}.{kind}", options)
         if field.about.steps is not None:
             for step, options in field.about.steps().items():
                 yield from _section(f"{path}.{name}[].{step}", options)
+
+
+def _different(table: Mapping[str, type[Struct]]) -> Iterator[tuple[str, type[Struct]]]:
+    """The entries of *table* that have options, each once under its first name."""
+    seen: set[type[Struct]] = set()
+    for name, kind in table.items():
+        if kind not in seen and fields(kind):
+            yield name, kind
+        seen.add(kind)
 
 
 def _cell(text: str) -> str:
@@ -89,6 +101,8 @@ def _below(path: str, name: str, about: Annotation) -> str:
 def _type(about: Annotation) -> str:
     if about.steps is not None:
         return "list of steps"
+    if about.kinds is not None:
+        return " or ".join(f"`{name}`" for name in about.kinds()) + ", alone or with options"
     return " or ".join(
         _one(about if len(about.members) == 1 else Annotation(member), about)
         for member in about.members

@@ -13,14 +13,16 @@ from msgspec import UNSET, Meta, Struct
 
 from gateway.units import Unit
 
-# A table of steps, looked up when it is needed.
+# A table of steps, or of the kinds of one thing, looked up when it is needed.
 Steps = Callable[[], Mapping[str, type[Struct]]]
 
 
 class Annotation:
     """*base* is the type without what is said about it; the rest is from all its `Meta`."""
 
-    __slots__ = ("base", "bounds", "description", "expected", "names", "pattern", "steps", "unit")
+    __slots__ = (
+        "base", "bounds", "description", "expected", "kinds", "names", "pattern", "steps", "unit",
+    )  # fmt: skip
 
     def __init__(self, annotation: Any) -> None:  # noqa: ANN401 - any annotation
         metas: list[Meta] = []
@@ -42,6 +44,7 @@ class Annotation:
         self.unit: Unit | None = extra.get("unit")
         self.names: tuple[str, ...] = extra.get("names", ())
         self.steps: Steps | None = extra.get("steps")
+        self.kinds: Steps | None = extra.get("kinds")
         self.expected: str = extra.get("expected", "")
 
     def __repr__(self) -> str:
@@ -93,9 +96,13 @@ def is_section(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
 
 def is_scalar(about: Annotation) -> bool:
     """Whether a value of *about* is one piece of text, a union of such included."""
-    return about.steps is None and not any(
-        is_section(member) or get_origin(member) in {dict, tuple}
-        for member in (Annotation(each).base for each in about.members)
+    return (
+        about.steps is None
+        and about.kinds is None
+        and not any(
+            is_section(member) or get_origin(member) in {dict, tuple}
+            for member in (Annotation(each).base for each in about.members)
+        )
     )
 
 

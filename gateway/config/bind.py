@@ -8,9 +8,9 @@ where a decoder would stop at the first.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway.config.annotation import Annotation, fields, is_scalar, is_section
 from gateway.config.expand import expand, refers
@@ -64,6 +64,8 @@ class Binder:
         if self._visits > MAX_NODES:
             raise Fault(node.line, path, f"more than {MAX_NODES} values, through aliases")
         about = Annotation(annotation)
+        if about.kinds is not None:
+            return self._kind(node, about.kinds(), path)
         if isinstance(node, Scalar):
             return self._scalar(node, about, path)
         if about.steps is not None:
@@ -199,6 +201,21 @@ class Binder:
                 continue
             made.append(self.bind(options, table[name], inner))
         return FAILED if any(value is FAILED for value in made) else tuple(made)
+
+    def _kind(self, node: Node, table: c.Mapping[str, type[Struct]], path: str) -> Any:  # noqa: ANN401 - a struct
+        """One of *table*: its name alone, or with its options as the only key of a mapping."""
+        if isinstance(node, Scalar):
+            names = Annotation(Annotated[str, Meta(extra={"names": tuple(table)})])
+            name = self._scalar(node, names, path)
+            return FAILED if name is FAILED else table[name]()
+        if not isinstance(node, Mapping) or len(node.entries) != 1:
+            return self._fault(node, path, "expected a name, or one with options: {NAME: {…}}")
+        ((name, options),) = node.entries.items()
+        inner = join(path, name)
+        if name not in table:
+            near = suggestion(name, table) or f"; expected one of {', '.join(table)}"
+            return self._fault(node, inner, f"unknown name{near}")
+        return self.bind(options, table[name], inner)
 
     def _fits(self, node: Node, count: int, about: Annotation, path: str) -> bool:
         least = int(about.bounds.get("min_length", 0))

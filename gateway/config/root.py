@@ -16,8 +16,14 @@ from gateway.stages.cache_options import ModelCacheConfig
 from gateway.stages.hedge_options import HedgeConfig
 from gateway.stages.retry_options import RetryConfig
 from gateway.stores.options import CacheConfig
-from gateway.units import Duration, WorkerAddress
-from gateway.upstream.options import EjectionConfig, HealthConfig, PolicyName, TimeoutsConfig
+from gateway.units import Duration, Share, WorkerAddress
+from gateway.upstream.options import (
+    EjectionConfig,
+    HealthConfig,
+    SlowStartConfig,
+    TimeoutsConfig,
+)
+from gateway.upstream.policy import POLICIES
 
 
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -160,6 +166,18 @@ class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             description="Share of the load that each worker of it gets, relative to the others.",
         ),
     ] = 1.0
+    tier: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=15,
+            description=(
+                "0 is used first; a higher tier takes a growing part of the load as less than 72 % "
+                "of the workers before it are available. Danger: what is full is waited for, only "
+                "what fails is replaced."
+            ),
+        ),
+    ] = 0
     max_concurrency: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)],
         Meta(
@@ -188,25 +206,44 @@ def _postprocess() -> dict[str, type[Struct]]:
     return dict(POSTPROCESS)
 
 
+def _policies() -> dict[str, type[Struct]]:
+    return dict(POLICIES)
+
+
 class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model by the name under which clients ask for it."""
 
     backends: Annotated[tuple[BackendConfig, ...], Meta(min_length=1, max_length=256)]
     policy: Annotated[
-        PolicyName,
+        Any,
         Meta(
+            extra={"kinds": _policies},
             description=(
-                "How a worker is chosen: the least outstanding rows for its weight. "
-                "least_connections is the same policy under its older name."
-            )
+                "How a worker is chosen among those that are ready. least_outstanding: the fewest "
+                "rows outstanding for its weight; least_connections is its older name. peak_ewma: "
+                "the shortest expected time. power_of_two: the better of two at random. "
+                "round_robin: each in its turn. consistent_hash: by a header or by the question. "
+                "reported_load: least outstanding with what workers report of others."
+            ),
         ),
-    ] = "least_outstanding"
+    ] = POLICIES["least_outstanding"]()
     batch: BatchConfig = BatchConfig()
     retry: RetryConfig = RetryConfig()
     hedge: HedgeConfig | None = None
     timeouts: TimeoutsConfig = TimeoutsConfig()
     health: HealthConfig = HealthConfig()
     ejection: EjectionConfig = EjectionConfig()
+    panic_threshold: Annotated[
+        Share,
+        Meta(
+            description=(
+                "While less than this share of the model's workers is available, ejected ones are "
+                "sent requests too, so that failures do not bury the rest; 0 turns that off. "
+                "Danger: near 1 ejection never protects anybody."
+            )
+        ),
+    ] = 0.5
+    slow_start: SlowStartConfig = SlowStartConfig()
     cache: ModelCacheConfig | None = None
     preprocess: Annotated[
         tuple[Any, ...],

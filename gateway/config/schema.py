@@ -12,6 +12,8 @@ from gateway.config.annotation import Annotation, doc, fields, is_scalar, is_sec
 from gateway.config.root import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from msgspec import Struct
 
     from gateway.config.annotation import Field
@@ -46,6 +48,8 @@ def written(value: Any, about: Annotation) -> Any:  # noqa: ANN401 - any default
     """*value* as a file would have it: with its unit."""
     if about.unit is not None and value is not None:
         return about.unit.format(value)
+    if about.kinds is not None:
+        return next(name for name, kind in about.kinds().items() if type(value) is kind)
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -75,6 +79,8 @@ def _field(field: Field, definitions: dict[str, Any]) -> dict[str, Any]:
 def _value(about: Annotation, definitions: dict[str, Any]) -> dict[str, Any]:
     if about.steps is not None:
         return _steps(about, definitions)
+    if about.kinds is not None:
+        return _kinds(about.kinds(), definitions)
     forms = [_member(about, member, definitions) for member in about.members]
     if is_scalar(about) and _REFERENCE not in forms and not _is_free_text(about):
         forms.append(dict(_REFERENCE))
@@ -128,6 +134,18 @@ def _steps(about: Annotation, definitions: dict[str, Any]) -> dict[str, Any]:
         },
     }
     return {"type": "array", "items": items} | _lengths(about, "Items")
+
+
+def _kinds(table: Mapping[str, type[Struct]], definitions: dict[str, Any]) -> dict[str, Any]:
+    options = {name: _member(Annotation(kind), kind, definitions) for name, kind in table.items()}
+    named = {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+        "properties": options,
+    }
+    return {"anyOf": [{"enum": list(table)}, named, dict(_REFERENCE)]}
 
 
 def _text(about: Annotation) -> dict[str, Any]:

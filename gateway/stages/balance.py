@@ -23,7 +23,11 @@ class Balance:
 
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Send *request*; raises NoReadyEndpoint if none is ready, or what the endpoint raises."""
-        endpoint = self._pool.pick(request.avoid)
+        pool = self._pool
+        if request.parameters or pool.keyed:
+            endpoint = pool.place(request)
+        else:
+            endpoint = pool.pick(request.avoid)
         if endpoint is None:
             raise NoReadyEndpoint(f"no endpoint of model '{request.model}' is ready")
         request.at = endpoint.name

@@ -17,7 +17,7 @@ from gateway.stages.drain_rate import DrainRate
 from gateway.stages.entry import enqueued
 from gateway.stages.flight import Flights
 from gateway.stages.lines import Lines
-from gateway.stages.merge import compatibility, merge
+from gateway.stages.merge import compatibility, merge, placed
 from gateway.wire.message import NEVER
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Batch:
         self._pool = pool
         self._max_rows = max_rows
         self._merges = max_rows > 1
+        self._line_of = placed if pool.keyed else compatibility
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gone = self._abandon
         self._queue_rows = queue_rows
@@ -118,7 +119,7 @@ class Batch:
             or lines.bytes + entry.nbytes > self._queue_bytes
         ):
             self._judge(entry)
-        lines.append(entry, compatibility(request) if self._merges and self._pool.batched else None)
+        lines.append(entry, self._line_of(request) if self._merges and self._pool.batched else None)
         if deadline < self._wake_at:
             self._wake(loop, deadline)
         if not self._pump_due:
@@ -231,7 +232,7 @@ class Batch:
     def _back(self, entry: Entry) -> None:
         """*entry* found no endpoint."""
         merges = not entry.alone and self._merges and self._pool.batched
-        self._lines.push_front(entry, compatibility(entry.request) if merges else None)
+        self._lines.push_front(entry, self._line_of(entry.request) if merges else None)
         # Not in this turn: what made the endpoint unavailable must be seen first.
         (self._loop or self._enter_loop()).call_later(0.001, self._schedule)
 

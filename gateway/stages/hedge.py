@@ -122,7 +122,7 @@ class Hedge:
     def _hedge(self, race: Race) -> None:
         """Send a second attempt, if an endpoint is idle and there is something left to spend."""
         request = race.request
-        busy = [e.name for e in self._pool.endpoints if e.pending or not e.healthy]
+        busy = [e.name for e in self._pool.endpoints if e.busy or not e.healthy]
         idle = len(busy) < len(self._pool.endpoints)
         if not idle or self._hedges + 1 > max(1.0, self._max_extra_load * self._attempts):
             return

@@ -40,6 +40,11 @@ class Served(Protocol):
         ...
 
     @property
+    def placed_by(self) -> str:
+        """The header that its requests are placed by, in lower case; "" without one."""
+        ...
+
+    @property
     def questions(self) -> Questions | None:
         """The raw-body shortcut, where the model is cached."""
         ...
@@ -191,6 +196,8 @@ class Infer:
             key = None
         if self._tenant_header:
             request.tenant = exchange.headers.get(self._tenant_header, "")[:_LONGEST_TENANT]
+        if model.placed_by:
+            request.trace.affinity = _header(exchange, model.placed_by)
         response = await model.service(request)
         if key is not None and questions is not None:
             questions.remember(key, exchange, request)
@@ -203,6 +210,11 @@ class Infer:
                 self._executor, codec.encode, exchange, request, response, info
             )
         return codec.encode(exchange, request, response, info)
+
+
+def _header(exchange: Exchange, name: str) -> bytes:
+    """The value of a header, which below this stage nobody sees; empty without one."""
+    return exchange.headers.get(name, "").encode("utf-8", "surrogateescape")
 
 
 def _is_sliced(exchange: Exchange) -> bool:

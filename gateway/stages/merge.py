@@ -48,6 +48,12 @@ def compatibility(request: InferRequest) -> Class | None:
     return (shape, request.finish, outputs, rest)
 
 
+def placed(request: InferRequest) -> Class | None:
+    """`compatibility` where requests belong to endpoints by a key, which they must then share."""
+    line = compatibility(request)
+    return None if line is None else (*line, request.trace.affinity)
+
+
 def merge(requests: Sequence[InferRequest]) -> InferRequest:
     """One request with the rows of all *requests*, in order; they must be compatible.
 
@@ -68,6 +74,7 @@ def merge(requests: Sequence[InferRequest]) -> InferRequest:
     )
     merged.members = len(requests)
     merged.finish = first.finish
+    merged.trace.affinity = first.trace.affinity
     return merged
 
 

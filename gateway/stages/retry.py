@@ -36,8 +36,9 @@ _SLOTS: Final = 10
 class RetryBudget:
     """A leaky bucket: every request pays in, every retry takes ``1 / share`` of that out.
 
-    Allows retries for *share* of the requests of the last *ttl* seconds and *min_per_second*
-    besides. Source: Finagle's and tower's retry budget (ttl 10 s in 10 slots, 20 %, 10 a second).
+    Allows retries for *share* of the requests of the last *ttl* seconds, or *min_per_second* where
+    that is more. Source: Finagle's and tower's retry budget (ttl 10 s in 10 slots, 20 %, 10 a
+    second), but for the sum of the two, with which no share would bound the load of an outage.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class RetryBudget:
         self._reserve = min_per_second * ttl * self._withdraw
         self._slot_time = ttl / _SLOTS
         self._slots = [0.0] * _SLOTS
+        self._spent = [0.0] * _SLOTS
         self._at = 0
         self._slot_from = clock()
 
@@ -64,7 +66,7 @@ class RetryBudget:
     def balance(self) -> float:
         """What may be withdrawn now, in deposits."""
         self._turn()
-        return sum(self._slots) + self._reserve
+        return max(sum(self._slots), self._reserve) - sum(self._spent)
 
     def deposit(self) -> None:
         """A request, not a retry, goes out."""
@@ -75,7 +77,7 @@ class RetryBudget:
         """Take a retry out of the budget; False if it is empty."""
         if self.balance < self._withdraw:
             return False
-        self._slots[self._at] -= self._withdraw
+        self._spent[self._at] += self._withdraw
         return True
 
     def _turn(self) -> None:
@@ -85,7 +87,7 @@ class RetryBudget:
         turns = int(late / self._slot_time)
         for _ in range(min(turns, _SLOTS)):
             self._at = (self._at + 1) % _SLOTS
-            self._slots[self._at] = 0.0
+            self._slots[self._at] = self._spent[self._at] = 0.0
         self._slot_from += turns * self._slot_time
 
 

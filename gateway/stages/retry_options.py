@@ -29,7 +29,7 @@ class RetryBudgetConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Meta(
             ge=0,
             le=1e6,
-            description="Retries a second that are allowed besides, for a model with few requests.",
+            description="Retries a second allowed in any case, for a model with few requests.",
         ),
     ] = 10.0
     ttl: Annotated[

@@ -24,10 +24,16 @@ from gateway.supervisor.notify import notify
 from gateway.supervisor.plan import children, worker_child
 from gateway.supervisor.watch import BAD_INPUT, Phase, Watch
 from gateway.telemetry import Board, Telemetry
+from gateway.upstream import outstanding
 from gateway.wire.generation import Generation, write_generation
 from gateway.wire.listen import ListenError, address_of, listen
 from gateway.wire.orders import Keep, Start, orders_directory, orders_socket
-from gateway.wire.runtime import config_copy, metrics_directory, state_directory
+from gateway.wire.runtime import (
+    config_copy,
+    metrics_directory,
+    outstanding_file,
+    state_directory,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -69,6 +75,8 @@ def run(config_path: str, *, http: str | None = None, processes: int | None = No
             copy = shutil.copyfile(config_path, config_copy(runtime, 1))
             first = Generation(1, str(copy), placed(config))
             write_generation(runtime, first)
+            if count > 1:
+                outstanding.create(outstanding_file(runtime), count)
         except ListenError as error:
             complain(f"infergate: {error}")
             return BAD_INPUT
@@ -92,6 +100,7 @@ def run(config_path: str, *, http: str | None = None, processes: int | None = No
             admin=address_of(admin_port),
             models=len(config.models),
             metrics=metrics_directory(runtime),
+            counts=outstanding_file(runtime),
         )
         arriving = stack.enter_context(signals())
         watch = Watch([Process(child) for child in plan], reports, grace=server.grace)
@@ -174,6 +183,7 @@ class Announcer:
         admin: str,
         models: int,
         metrics: Path,
+        counts: Path,
     ) -> None:
         self._started = started
         self._data_port = data_port
@@ -181,6 +191,8 @@ class Announcer:
         self._admin = admin
         self._models = models
         self._workers = sum(child.kind is Kind.WORKER for child in plan)
+        self._counts = counts
+        self._gateways = [child.name for child in plan if child.kind is Kind.GATEWAY]
         self._telemetry = Telemetry(process="supervisor")
         self._board = Board(metrics, self._telemetry)
 
@@ -206,6 +218,12 @@ class Announcer:
             "a process ended and is started again",
             extra={"worker": child.name, "reason": why, "after_seconds": seconds},
         )
+
+    def ended(self, child: Child) -> None:
+        """Take out of the common counts what a gateway process had pending."""
+        if child.name in self._gateways and len(self._gateways) > 1:
+            with suppress(OSError, ValueError):
+                outstanding.forget(self._counts, self._gateways.index(child.name))
 
     def stopping(self) -> None:
         """Leave the data port to the gateways, so that it closes when they close it."""

@@ -46,6 +46,10 @@ class Reports(Protocol):
         """*child* ended because of *why* and is started again in *seconds*."""
         ...
 
+    def ended(self, child: Child) -> None:
+        """The process of *child* is gone, however it went and whatever follows."""
+        ...
+
     def stopping(self) -> None:
         """No new request is to come in: the gateways are about to be told."""
         ...
@@ -137,6 +141,7 @@ class Watch:
     def ended(self, process: Process, status: int) -> None:
         """*process* ended with the wait status *status*."""
         seconds = process.ended(status)
+        self._reports.ended(process.child)
         gone = self.workforce.ended(process, status)
         if process.child.kind in self._ended_kinds:
             self._advance()

@@ -98,6 +98,11 @@ class Telemetry:
             "Times that an endpoint was taken out for a while.",
             "endpoint", "reason",
         )  # fmt: skip
+        self.panic = gauge(
+            "infergate_panic",
+            "Gateway processes that ignore ejections, because too few endpoints are available.",
+            "model",
+        )
         self.retries = counter(
             "infergate_retries_total",
             "Attempts made again on another endpoint, by what failed.",

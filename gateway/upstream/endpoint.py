@@ -25,6 +25,7 @@ from gateway.upstream.health import Ejection, Liveness
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.upstream.policy import Loaded
     from gateway.upstream.transport import Reply, Transport, Upcall
     from gateway.wire.message import InferRequest, InferResponse
     from gateway.wire.model import ModelInfo
@@ -60,6 +61,10 @@ class Watcher(Protocol):
         """*endpoint* has been ejected."""
         ...
 
+    def returned(self, endpoint: Endpoint) -> None:
+        """*endpoint* has come up, or come back from an ejection."""
+        ...
+
 
 class Endpoint:
     """One worker address; call it to send it a request.
@@ -77,11 +82,13 @@ class Endpoint:
         ejection: Ejection,
         liveness: Liveness | None = None,
         weight: float = 1.0,
+        tier: int = 0,
         cap: int | None = None,
         attempt_timeout: float = 0.0,
     ) -> None:
         self.name = name
         self.weight = weight
+        self.tier = tier
         self.ejection = ejection
         self.liveness = liveness or Liveness()
         self.transport = transport(self)
@@ -92,6 +99,8 @@ class Endpoint:
         self.pending_rows = 0
         self.attempts = 0
         self.cap = cap or 2
+        # What other gateway processes have pending here, requests and rows, if that is known.
+        self.elsewhere: Callable[[], tuple[int, int]] | None = None
         self._own_cap = cap
         self._typical = 0.0
         self._watcher = watcher
@@ -112,9 +121,31 @@ class Endpoint:
         return "ready"
 
     @property
+    def whole(self) -> int:
+        """The cap of an endpoint that is warm."""
+        if self._own_cap is not None or self.info is None:
+            return self._own_cap or 2
+        return self.info.parallelism + 1
+
+    def view(self) -> Loaded | None:
+        """What a policy is to see of it, None while it is full; for pools whose load is shared."""
+        return self if self.pending < self.cap else None
+
+    @property
+    def busy(self) -> bool:
+        """Has something to answer, to this process or, where that is known, to another."""
+        return self.pending > 0 or (self.elsewhere is not None and self.elsewhere()[0] > 0)
+
+    @property
     def healthy(self) -> bool:
         """May be sent requests, were it not for its load."""
-        return self.liveness.up and not self.draining and self.ejection.allows()
+        ejection = self.ejection
+        return (
+            self.liveness.up
+            and not self.draining
+            # Looked at here first: this is asked of every endpoint for every batch.
+            and (ejection.until is None or ejection.allows())
+        )
 
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Send *request*; raises an UpstreamError, or what the worker says of the request."""
@@ -134,7 +165,8 @@ class Endpoint:
             if self.info is not None and self.info.batched:
                 _check_rows(response.outputs, request.rows, self.name)
             result = "ok"
-            self.ejection.succeeded(probe=probe)
+            if self.ejection.succeeded(probe=probe):
+                self._watcher.returned(self)
             self._typical += (perf_counter() - started - self._typical) * 0.1
         except UpstreamError as error:
             result = error.code
@@ -145,8 +177,8 @@ class Endpoint:
             result = error.code
             if isinstance(error, Draining):
                 self.drains()
-            if not isinstance(error, DeadlineExceeded):
-                self.ejection.succeeded(probe=probe)
+            if not isinstance(error, DeadlineExceeded) and self.ejection.succeeded(probe=probe):
+                self._watcher.returned(self)
             raise
         finally:
             self.pending -= 1
@@ -187,7 +219,12 @@ class Endpoint:
 
     def _failed(self, error: UpstreamError, *, probe: bool) -> None:
         reason = self.ejection.failed(probe=probe)
-        if reason is None or (reason != "probe" and not self._watcher.may_eject(self)):
+        if reason is None:
+            return
+        if not self._watcher.may_eject(self):
+            if reason == "probe":
+                # The others are gone meanwhile: a bad worker is better than none.
+                self.ejection.reset()
             return
         seconds = self.ejection.eject()
         log.warning("endpoint %s ejected for %.1f s (%s): %s", self.name, seconds, reason, error)
@@ -204,8 +241,9 @@ class Endpoint:
             self.instance = instance
         self.info = info
         self.draining = False
-        self.cap = self._own_cap or info.parallelism + 1
+        self.cap = self.whole
         self.liveness.connected()
+        self._watcher.returned(self)
         self._watcher.learn()
         log.info("endpoint %s is up: %s version %s", self.name, info.name, info.version)
         self._watcher.changed(self)

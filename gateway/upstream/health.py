@@ -111,10 +111,11 @@ class Ejection:
     def sent(self) -> bool:
         """A request goes out; returns whether it is the probe behind an ejection.
 
-        What was sent before the ejection may still end while the probe is on its way, and says
-        nothing of the time after: so each result tells whether it is the probe's.
+        While the ejection lasts, requests are sent only in a panic, and decide nothing. What was
+        sent before it may still end while the probe is on its way, and says nothing of the time
+        after: so each result tells whether it is the probe's.
         """
-        if self.until is None or self.probing:
+        if self.until is None or self.probing or self._clock() < self.until:
             return False
         self.probing = True
         return True

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.errors import (
     BadAnswer,
@@ -38,6 +38,8 @@ from gateway.wire.frames import (
 from gateway.wire.message import NEVER, InferRequest, InferResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.upstream.transport import Upcall
 
 log = logging.getLogger(__name__)
@@ -60,10 +62,22 @@ _WORKER_ERRORS: dict[str, type[GatewayError]] = {
 
 
 class Link:
-    """Keeps one connection to the worker at *address* (``unix:PATH`` or ``tcp:HOST:PORT``)."""
+    """Keeps one connection to the worker at *address* (``unix:PATH`` or ``tcp:HOST:PORT``).
 
-    def __init__(self, address: str, upcall: Upcall, *, connect_timeout: float = 1.0) -> None:
+    *reports* is told, with each answer, how many requests more the worker holds and how many rows
+    the answer is of; None where nobody wants to know.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        upcall: Upcall,
+        *,
+        connect_timeout: float = 1.0,
+        reports: Callable[[Any, int, int], None] | None = None,
+    ) -> None:
         self.address = address
+        self._reports = reports
         self._upcall = upcall
         self._connect_timeout = connect_timeout
         self._wire: _Wire | None = None
@@ -141,7 +155,7 @@ class Link:
         kind, _, rest = self.address.partition(":")
 
         def protocol() -> _Wire:
-            return _Wire(self, loop)
+            return _Wire(self, loop) if self._reports is None else _ReportingWire(self, loop)
 
         async with asyncio.timeout(self._connect_timeout):
             if kind == "unix":
@@ -175,6 +189,11 @@ class Link:
     def drains(self) -> None:
         """The worker takes no more."""
         self._upcall.drains()
+
+    def reported(self, held: int, rows: int) -> None:
+        """The worker holds *held* requests behind an answer of *rows* rows."""
+        if self._reports is not None:
+            self._reports(self._upcall, held, rows)
 
     def ended(self, wire: _Wire) -> None:
         """*wire* is of no more use; what is in flight on it is about to be failed."""
@@ -289,3 +308,12 @@ class _Wire(asyncio.BufferedProtocol):
             return
         known = _WORKER_ERRORS.get(head.code, UpstreamError)
         entry[0].fail(known(head.message))
+
+
+class _ReportingWire(_Wire):
+    """One that looks at the load which answers tell of; a class apart, as most have no need to."""
+
+    def _result(self, received: Frame) -> None:
+        head = read_head(received.head, ResultHead)
+        self._link.reported(head.pending, head.rows)
+        super()._result(received)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sections ``policy``, ``timeouts``, ``health`` and ``ejection`` of a model."""
+"""The sections ``timeouts``, ``health``, ``ejection`` and ``slow_start`` of a model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gateway.units import Duration, Share
-from gateway.upstream.policy import POLICIES
-
-# A policy that is added to the table can be named in a configuration from then on.
-PolicyName = Annotated[str, Meta(extra={"names": tuple(POLICIES)})]
 
 
 class TimeoutsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,3 +99,23 @@ class EjectionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         if self.max < self.base:
             raise ValueError("max is below base; it bounds what base grows to")
+
+
+class SlowStartConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A worker that came back is sent less at first, while others are warm."""
+
+    window: Annotated[
+        Duration,
+        Meta(
+            ge=0,
+            description=(
+                "How long it takes until a worker that came up, or back from an ejection, is sent "
+                "as much at the same time as it can bear; 0s turns slow start off. "
+                "Danger: longer than the time between two restarts, the model never has all of its "
+                "workers."
+            ),
+        ),
+    ] = 15.0
+    floor: Annotated[
+        Share, Meta(description="The share that it begins with; never less than one batch.")
+    ] = 0.1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pool: the endpoints of one model; it filters by readiness and lets the policy pick.
+"""Pool: the endpoints of one model, as they come and go, and what they tell.
 
 Endpoints come and go while it serves. One that is held is connected and probed, but gets nothing.
 """
@@ -9,24 +9,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+from gateway.upstream.choice import Choice
+from gateway.upstream.policy import Informed, Learning
+from gateway.upstream.slow_start import SlowStart
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from gateway.telemetry import Telemetry
     from gateway.upstream.endpoint import Endpoint
+    from gateway.upstream.outstanding import Outstanding
     from gateway.upstream.policy import Policy
     from gateway.wire.model import ModelInfo
 
 log = logging.getLogger(__name__)
 
 
-class Pool:
+class Pool(Choice):
     """The endpoints that serve *model*.
 
-    *max_ejected* is the share that may be ejected at the same time; at least one may, and the
-    last one that is up never is.
+    *slow_start* and *slow_floor* are those of `SlowStart`. *outstanding* is where several gateway
+    processes count together, for whoever makes endpoints.
     """
 
     def __init__(
@@ -36,9 +42,15 @@ class Pool:
         policy: Policy,
         telemetry: Telemetry,
         max_ejected: float = 0.5,
+        panic_threshold: float = 0.5,
+        slow_start: float = 15.0,
+        slow_floor: float = 0.1,
+        outstanding: Outstanding | None = None,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
+        super().__init__(policy, max_ejected=max_ejected, panic_threshold=panic_threshold)
         self.model = model
-        self.endpoints: list[Endpoint] = []
+        self.outstanding = outstanding
         # Connected, and sent nothing: what has not been let in yet, or an operator keeps out.
         self.held: list[Endpoint] = []
         # Removed, and still busy with what they had; the event comes with the end of that.
@@ -46,8 +58,9 @@ class Pool:
         # The model as the first endpoint that is up describes it, else as it was last known.
         self.info: ModelInfo | None = None
         self.batched = False
-        self._policy = policy
-        self._max_ejected = max_ejected
+        self._learning = policy if isinstance(policy, Learning) else None
+        self._informed = policy if isinstance(policy, Informed) else None
+        self._slow_start = SlowStart(self.changed, window=slow_start, floor=slow_floor, clock=clock)
         self._telemetry = telemetry
         self._on_change: list[Callable[[], None]] = []
         self._attempts: dict[tuple[str, str], Callable[[float], None]] = {}
@@ -61,6 +74,7 @@ class Pool:
         """Take *endpoints* in; they find their own way up. *held*: they get nothing yet."""
         for endpoint in endpoints:
             (self.held if held else self.endpoints).append(endpoint)
+            self.look()
             if self._begin is not None:
                 self._begin(endpoint)
 
@@ -105,41 +119,6 @@ class Pool:
     def _forget(self, callback: Callable[[], None]) -> None:
         self._on_change = [each for each in self._on_change if each != callback]
 
-    @property
-    def ready(self) -> bool:
-        """Whether any endpoint would take a request, now or once it has a free slot."""
-        return any(endpoint.healthy for endpoint in self.endpoints)
-
-    def pick(self, avoid: Sequence[str] = ()) -> Endpoint | None:
-        """A ready endpoint, or None; one of *avoid* only if nothing else is healthy."""
-        ready = []
-        others = False
-        for endpoint in self.endpoints:
-            if endpoint.healthy:
-                if endpoint.name in avoid:
-                    continue
-                others = True
-                if endpoint.pending < endpoint.cap:
-                    ready.append(endpoint)
-        if not ready:
-            if avoid and not others:
-                # The one that failed is the only one left; a second try there beats none.
-                return self.pick()
-            return None
-        if len(ready) == 1:
-            return ready[0]
-        return ready[self._policy.pick(ready)]
-
-    def capacity(self) -> tuple[int, int]:
-        """Free slots over all healthy endpoints, and how many of these have any."""
-        slots = free = 0
-        for endpoint in self.endpoints:
-            left = endpoint.cap - endpoint.pending
-            if left > 0 and endpoint.healthy:
-                slots += left
-                free += 1
-        return slots, free
-
     # What endpoints tell.
 
     def changed(self, endpoint: Endpoint) -> None:
@@ -150,7 +129,9 @@ class Pool:
             callback()
 
     def learn(self) -> None:
-        """An endpoint came up or went down: see which model is served now."""
+        """An endpoint came up or went down, came or went: see which model is served now."""
+        self.look()
+        self._slow_start.review(self.endpoints)
         served = [e.info for e in self.endpoints if e.liveness.up and e.info is not None]
         if not served:
             return
@@ -162,12 +143,6 @@ class Pool:
                 "until all have been restarted",
                 self.model,
             )
-
-    def may_eject(self, endpoint: Endpoint) -> bool:
-        """Never more than the share, never the last one that is up."""
-        out = sum(other.ejection.until is not None for other in self.endpoints)
-        left = sum(other.healthy for other in self.endpoints if other is not endpoint)
-        return left > 0 and out < max(1, int(self._max_ejected * len(self.endpoints)))
 
     def attempted(self, endpoint: Endpoint, result: str, seconds: float) -> None:
         """Count an attempt."""
@@ -181,12 +156,41 @@ class Pool:
                 attempts.value += 1
                 times.observe(seconds)
 
+            learning = self._learning
+            if learning is not None and result != "cancelled":
+                counted, name, good = count, endpoint.name, result == "ok"
+
+                def count(seconds: float) -> None:
+                    counted(seconds)
+                    learning.attempted(name, seconds, good=good)
+
             self._attempts[key] = count
         count(seconds)
 
     def ejected(self, endpoint: Endpoint, reason: str) -> None:
         """Count an ejection."""
         self._telemetry.ejections.cell(endpoint.name, reason).value += 1
+
+    def returned(self, endpoint: Endpoint) -> None:
+        """Spare *endpoint* for a while if others are warm, and believe nothing old of it."""
+        self._slow_start.returned(endpoint, self.endpoints)
+        if self._informed is not None:
+            self._informed.began(endpoint.name)
+
+    @property
+    def informed(self) -> bool:
+        """Whether `reported` is to be told what workers say of their load."""
+        return self._informed is not None
+
+    def reported(self, endpoint: Endpoint, held: int, rows: int) -> None:
+        """A worker holds *held* more requests behind an answer of *rows* rows."""
+        if self._informed is None:
+            return
+        # The answer that tells it still counts as pending.
+        ours = endpoint.pending - 1
+        if endpoint.elsewhere is not None:
+            ours += endpoint.elsewhere()[0]
+        self._informed.reported(endpoint.name, max(0, held - ours) * max(1, rows))
 
     async def run(self, *, interval: float, timeout: float, jitter: float) -> None:
         """Keep all endpoints connected and probed until cancelled."""

@@ -44,6 +44,7 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     *cache* is the text of ``Cache-Status`` behind the cache's name, "" without a cache; *age* is
     that of a cached answer, None for one that was made now. *far* is the trace of the merged
     request that this one was part of: all members share it, as copying it to each would cost more.
+    *affinity* is what the request is to be placed by, where the model's policy goes by a key.
     """
 
     queue: float = 0.0
@@ -58,6 +59,7 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     attempts: int = 0
     batch_rows: int = 0
     far: Trace | None = None
+    affinity: bytes = b""
 
     def take_over(self, other: Trace) -> None:
         """What *other*, the trace of another attempt at the same request, learned of its answer."""

@@ -9,6 +9,7 @@ The supervisor makes the directory, for its user alone, and removes it at the en
     NAME-0.sock               where the first worker of the model NAME listens
     metrics/gateway-0.msgpack the last metrics of gateway process 0
     state/gateway-0.msgpack   what it knows of its endpoints
+    outstanding               what each gateway process has pending, where there are several
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def worker_socket(runtime: str | Path, model: str, replica: int) -> str:
         digest = blake2b(model.encode(), digest_size=8).hexdigest()
         path = f"{runtime}/{digest}-{replica}.sock"
     return path
+
+
+def outstanding_file(runtime: str | Path) -> Path:
+    """What each gateway process has pending; it is there only where there are several."""
+    return Path(runtime) / "outstanding"
 
 
 def metrics_directory(runtime: str | Path) -> Path:

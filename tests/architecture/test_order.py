@@ -29,6 +29,14 @@ CONFIG = {
             "postprocess": [{"softmax": {}}],
         },
         "bare": {"backends": [{"address": "tcp:127.0.0.1:1"}]},
+        "placed": {
+            "backends": [{"address": "tcp:127.0.0.1:1"}],
+            "policy": {"consistent_hash": {}},
+        },
+        "by-header": {
+            "backends": [{"address": "tcp:127.0.0.1:1"}],
+            "policy": {"consistent_hash": {"header": "X-User"}},
+        },
     }
 }
 
@@ -85,6 +93,8 @@ def test_the_stages_stand_in_their_order(gateway: Gateway) -> None:
 def test_a_model_has_only_the_stages_that_it_asks_for(gateway: Gateway) -> None:
     """Without a section there is no stage."""
     assert names(gateway.models["bare"].service) == ["Batch", "Retry", "Balance"]
+    assert names(gateway.models["placed"].service) == ["QuestionKey", "Batch", "Retry", "Balance"]
+    assert names(gateway.models["by-header"].service) == ["Batch", "Retry", "Balance"]
 
 
 @pytest.mark.parametrize(("above", "below", "why"), LAWS)

@@ -28,6 +28,9 @@ class Reporter:
         """One is started again."""
         self._say(f"restarting-{child.name}-{why}")
 
+    def ended(self, child: Child) -> None:
+        """One is gone; what follows is reported."""
+
     def stopping(self) -> None:
         """The end begins."""
         self._say("stopping")

@@ -41,15 +41,21 @@ class Received:
         self.head = read_head(received.head, InferHead)
         self.inputs = read_tensors(self.head.inputs, received.body)
 
-    def result(self, *outputs: Tensor, queue: int = 0, compute: int = 0, rows: int = 1) -> bytes:
+    def result(
+        self, *outputs: Tensor, queue: int = 0, compute: int = 0, rows: int = 1, held: int = 0
+    ) -> bytes:
         """The bytes of an answer; an echo without *outputs*. Times in microseconds."""
         tensors = outputs or self.inputs
-        head = ResultHead(heads_of(tensors), queue, compute, 0, rows)
+        head = ResultHead(heads_of(tensors), queue, compute, held, rows)
         return b"".join(tensor_frame(Kind.RESULT, self.id, head, tensors))
 
-    def respond(self, *outputs: Tensor, queue: int = 0, compute: int = 0, rows: int = 1) -> None:
+    def respond(
+        self, *outputs: Tensor, queue: int = 0, compute: int = 0, rows: int = 1, held: int = 0
+    ) -> None:
         """Answer."""
-        self.connection.send(self.result(*outputs, queue=queue, compute=compute, rows=rows))
+        self.connection.send(
+            self.result(*outputs, queue=queue, compute=compute, rows=rows, held=held)
+        )
 
     def fail(self, code: str, message: str = "scripted") -> None:
         """Answer with an error."""

@@ -26,6 +26,7 @@ from gateway.wire.tensor import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.upstream.policy import Policy
     from gateway.upstream.transport import Upcall
     from gateway.wire.message import Service
 
@@ -187,12 +188,15 @@ class Fleet:
         consecutive: int = 5,
         budget: RetryBudget | None = None,
         info: ModelInfo = MODEL,
+        policy: Policy | None = None,
         seed: int = 1,
     ) -> None:
         self.clock = Clock()
         self.slept: list[float] = []
         self.telemetry = Telemetry(models=["m"])
-        self.pool = Pool("m", policy=LeastOutstanding(rng=Random(seed)), telemetry=self.telemetry)
+        self.pool = Pool(
+            "m", policy=policy or LeastOutstanding(rng=Random(seed)), telemetry=self.telemetry
+        )
         self.peers = [ScriptedPeer() for _ in range(size)]
         self.pool.add(
             Endpoint(

@@ -247,6 +247,7 @@ class Model:
 
     info = MODEL
     questions = None
+    placed_by = ""
 
     def __init__(self, fleet: Fleet) -> None:
         self.service = fleet.batch

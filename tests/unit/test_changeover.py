@@ -69,8 +69,12 @@ async def test_another_stack_goes_over_the_same_pool(
         ", ejection: {consecutive: 9}",
         ", health: {fall: 9}",
         ", timeouts: {attempt: 1s}",
+        ", policy: peak_ewma",
+        ", policy: {consistent_hash: {header: x-user}}",
+        ", panic_threshold: 30%",
+        ", slow_start: {window: 1s}",
     ],
-    ids=["ejection", "health", "timeouts"],
+    ids=["ejection", "health", "timeouts", "policy", "keyed", "panic", "slow start"],
 )
 async def test_another_way_to_reach_workers_makes_another_pool(
     monkeypatch: pytest.MonkeyPatch, more: str

@@ -64,6 +64,7 @@ class Model:
     def __init__(self, *, info: ModelInfo | None = MODEL, keyed: bool = False) -> None:
         self.info = info
         self.questions: Questions | None = None
+        self.placed_by = ""
         self.seen: list[InferRequest] = []
         self._keyed = keyed
         self.answer: Callable[[InferRequest], InferResponse] = echo
@@ -135,6 +136,27 @@ async def test_what_does_not_decode_reaches_no_worker() -> None:
     with pytest.raises(InvalidRequest):
         await Infer({"m": model})(exchange(Notebook(), b""))
     assert model.seen == []
+
+
+@pytest.mark.parametrize(
+    ("placed_by", "headers", "key"),
+    [
+        ("x-user", {"x-user": "ann"}, b"ann"),
+        ("x-user", {"x-user": "\udcff"}, b"\xff"),
+        ("x-user", {"x-other": "ann"}, b""),
+        ("", {"x-user": "ann"}, b""),
+    ],
+)
+async def test_notes_the_header_that_requests_are_placed_by(
+    placed_by: str, headers: dict[str, str], key: bytes
+) -> None:
+    """Where the model's policy goes by one: below this stage nobody sees headers."""
+    model = Model()
+    model.placed_by = placed_by
+    asked = exchange(Notebook())
+    asked.headers = headers
+    await Infer({"m": model})(asked)
+    assert model.seen[0].trace.affinity == key
 
 
 # Where the work is done.

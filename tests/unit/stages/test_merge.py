@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BadAnswer
-from gateway.stages.merge import compatibility, merge, split
+from gateway.stages.merge import compatibility, merge, placed, split
 from gateway.wire.message import InferRequest, InferResponse, RequestedOutput
 from gateway.wire.tensor import NUMPY, Tensor
 from tests.support.upstream import request
@@ -93,6 +93,17 @@ def test_a_merged_request_keeps_outputs_and_parameters() -> None:
     merged = merge(asked)
     assert [output.name for output in merged.outputs] == ["y"]
     assert merged.parameters == {"top": 1}
+
+
+def test_only_what_belongs_to_one_place_is_merged() -> None:
+    """Where requests have places, that is a part of what they must have in common."""
+    one, same, other = request(1), request(2), request(3)
+    one.trace.affinity = same.trace.affinity = b"here"
+    other.trace.affinity = b"there"
+    assert placed(one) == placed(same) != placed(other)
+    assert compatibility(one) == compatibility(other)
+    assert merge([one, same]).trace.affinity == b"here"
+    assert placed(request(4, parameters={"sequence_id": 1})) is None
 
 
 @pytest.mark.parametrize(

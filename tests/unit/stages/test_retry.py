@@ -197,9 +197,9 @@ def test_budget_forgets_after_its_time() -> None:
     budget = RetryBudget(clock=clock, share=0.2, min_per_second=1, ttl=10)
     for _ in range(100):
         budget.deposit()
-    assert budget.balance == 150
+    assert budget.balance == 100
     clock.now += 5
-    assert budget.balance == 150
+    assert budget.balance == 100
     clock.now += 5.5
     assert budget.balance == 50
     while budget.withdraw():

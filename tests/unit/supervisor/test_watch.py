@@ -53,6 +53,7 @@ class Log:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.gone: list[str] = []
 
     def ready(self) -> None:
         """Write it down."""
@@ -61,6 +62,10 @@ class Log:
     def restarting(self, child: Child, why: str, seconds: float) -> None:
         """Write it down."""
         self.lines.append(f"{child.name} {why} {seconds:g}")
+
+    def ended(self, child: Child) -> None:
+        """Keep who."""
+        self.gone.append(child.name)
 
     def stopping(self) -> None:
         """Write it down."""
@@ -139,6 +144,7 @@ def test_starts_again_what_dies_while_serving() -> None:
     house.passes(0.06)
     assert [process.starts for process in house.by_name.values()] == [2, 2, 2, 2]
     assert house.log.lines[1:] == [f"{name} SIGKILL 0.1" for name in house.by_name]
+    assert house.log.gone == list(house.by_name)
 
 
 def test_restarts_even_what_refuses_its_input_while_serving() -> None:

@@ -58,6 +58,9 @@ class Quiet:
         """Write it down."""
         self.restarted.append(child.name)
 
+    def ended(self, child: Child) -> None:
+        """Nothing."""
+
     def stopping(self) -> None:
         """Nothing."""
 

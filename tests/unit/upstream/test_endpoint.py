@@ -4,99 +4,22 @@
 from __future__ import annotations
 
 import asyncio
-from random import Random
 
 import msgspec
 import pytest
 
-from gateway.drive import drive
 from gateway.errors import (
-    AttemptTimeout,
     BadAnswer,
-    ConnectFailed,
     DeadlineExceeded,
     Draining,
     GatewayError,
     InvalidRequest,
     UpstreamError,
 )
-from gateway.promise import Promise
-from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.health import Ejection, Liveness
 from gateway.wire.message import InferResponse
 from gateway.wire.model import ModelInfo
-from tests.support.upstream import MODEL, Clock, ScriptedPeer, echo, request, settle, values
-
-
-class Notes:
-    """A watcher that keeps what it is told, and allows or forbids ejections."""
-
-    def __init__(self) -> None:
-        self.changes = 0
-        self.learned = 0
-        self.attempts: list[str] = []
-        self.ejections: list[str] = []
-        self.spare = True
-
-    def changed(self, endpoint: Endpoint) -> None:
-        """Count."""
-        self.changes += 1
-
-    def learn(self) -> None:
-        """Count."""
-        self.learned += 1
-
-    def may_eject(self, endpoint: Endpoint) -> bool:
-        """As the test says."""
-        return self.spare
-
-    def attempted(self, endpoint: Endpoint, result: str, seconds: float) -> None:
-        """Keep the result."""
-        assert seconds >= 0
-        self.attempts.append(result)
-
-    def ejected(self, endpoint: Endpoint, reason: str) -> None:
-        """Keep the reason."""
-        self.ejections.append(reason)
-
-
-class Bench:
-    """One endpoint over a scripted peer."""
-
-    def __init__(self, *, attempt_timeout: float = 0.0, cap: int | None = None) -> None:
-        self.clock = Clock()
-        self.notes = Notes()
-        self.peer = ScriptedPeer()
-        self.endpoint = Endpoint(
-            "e",
-            self.peer.attach,
-            self.notes,
-            ejection=Ejection(clock=self.clock, consecutive=2, jitter=0),
-            liveness=Liveness(fall=2),
-            cap=cap,
-            attempt_timeout=attempt_timeout,
-        )
-        self.peer.comes_up()
-
-    def send(self, *rows: float) -> asyncio.Task[InferResponse]:
-        """A request as a task."""
-
-        async def answer() -> InferResponse:
-            return await self.endpoint(request(*rows))
-
-        return asyncio.ensure_future(answer())
-
-    async def attempt(self, error: GatewayError | None = None) -> None:
-        """One request from end to end."""
-        task = self.send()
-        sent = await self.peer.request()
-        if error is None:
-            sent.respond()
-            await task
-        else:
-            sent.fail(error)
-            with pytest.raises(type(error)):
-                await task
+from tests.support.endpoint_bench import Bench
+from tests.support.upstream import MODEL, echo, request, settle, values
 
 
 async def test_counts_requests_and_rows_while_they_are_out() -> None:
@@ -194,13 +117,50 @@ async def test_is_ejected_after_failures_in_a_row() -> None:
     assert bench.endpoint.healthy
 
 
-async def test_a_failed_probe_ejects_again_whatever_the_pool_says() -> None:
-    """What is out and still fails stays out."""
+async def test_a_failed_probe_lets_in_what_the_pool_cannot_do_without() -> None:
+    """The others may have gone since: then a bad worker is better than none."""
     bench = Bench()
     for _ in range(2):
         await bench.attempt(UpstreamError("scripted"))
     bench.clock.now += 1
     bench.notes.spare = False
+    await bench.attempt(UpstreamError("scripted"))
+    assert bench.notes.ejections == ["consecutive"]
+    assert bench.endpoint.healthy
+    assert bench.endpoint.state == "ready"
+
+
+async def test_what_is_sent_during_an_ejection_is_no_probe() -> None:
+    """In a panic requests come although the time is not over; they change nothing about it."""
+    bench = Bench()
+    for _ in range(2):
+        await bench.attempt(UpstreamError("scripted"))
+    await bench.attempt(UpstreamError("scripted"))
+    await bench.attempt()
+    assert bench.notes.ejections == ["consecutive"]
+    assert not bench.endpoint.healthy
+    bench.clock.now += 1
+    await bench.attempt()
+    assert bench.endpoint.state == "ready"
+
+
+async def test_tells_the_pool_when_it_is_back() -> None:
+    """From a connection and from an ejection, so that it is spared at first."""
+    bench = Bench()
+    assert bench.notes.returns == 1
+    for _ in range(2):
+        await bench.attempt(UpstreamError("scripted"))
+    bench.clock.now += 1
+    await bench.attempt()
+    assert bench.notes.returns == 2
+
+
+async def test_a_failed_probe_ejects_again() -> None:
+    """What is out and still fails stays out, for longer."""
+    bench = Bench()
+    for _ in range(2):
+        await bench.attempt(UpstreamError("scripted"))
+    bench.clock.now += 1
     await bench.attempt(UpstreamError("scripted"))
     assert bench.notes.ejections == ["consecutive", "probe"]
     bench.clock.now += 1
@@ -293,99 +253,3 @@ async def test_takes_its_cap_from_the_worker_unless_told(cap: int | None, expect
     bench.peer.comes_up("2", info)
     assert bench.endpoint.cap == expected
     assert bench.endpoint.info is info
-
-
-# Attempt timeout.
-
-
-async def test_an_attempt_that_takes_too_long_is_given_up() -> None:
-    """The worker is told, and the error is one that may be retried."""
-    bench = Bench(attempt_timeout=0.001)
-    with pytest.raises(AttemptTimeout, match=r"endpoint e took more than 0\.001 s"):
-        await bench.send()
-    assert bench.peer.sent[0].cancelled
-    assert bench.notes.attempts == ["upstream_failed"]
-
-
-async def test_a_promise_that_is_given_up_is_a_timeout_too() -> None:
-    """A driven coroutine goes on within the call that cancels what it waits for."""
-    bench = Bench(attempt_timeout=0.001)
-    loop = asyncio.get_running_loop()
-    bench.peer.send = lambda _: Promise(loop)  # type: ignore[method-assign,assignment,return-value]
-    ended = asyncio.Event()
-    ends: list[BaseException | None] = []
-
-    def note(_: object, error: BaseException | None) -> None:
-        ends.append(error)
-        ended.set()
-
-    drive(bench.endpoint(request()), note)
-    await ended.wait()
-    assert [type(error) for error in ends] == [AttemptTimeout]
-    assert bench.notes.attempts == ["upstream_failed"]
-
-
-async def test_a_client_that_leaves_is_no_timeout() -> None:
-    """The attempt ends as cancelled, and its timer with it."""
-    bench = Bench(attempt_timeout=60)
-    task = bench.send()
-    await settle()
-    task.cancel()
-    await settle()
-    assert task.cancelled()
-    assert bench.notes.attempts == ["cancelled"]
-
-
-async def test_an_answer_in_time_passes() -> None:
-    """The timer is for those that are late."""
-    bench = Bench(attempt_timeout=60)
-    await bench.attempt()
-    assert bench.notes.attempts == ["ok"]
-
-
-# Probes.
-
-
-async def watched(bench: Bench, probes: list[float | BaseException]) -> None:
-    """Watch until all *probes* are used up."""
-    bench.peer.probes.extend(probes)
-    watch = asyncio.ensure_future(
-        bench.endpoint.watch(interval=0.0001, timeout=60, jitter=0.5, rng=Random(1))
-    )
-    while bench.peer.probes and bench.endpoint.liveness.up:
-        await settle()
-    await settle()
-    watch.cancel()
-    await asyncio.gather(watch, return_exceptions=True)
-
-
-async def test_bad_probes_in_a_row_drop_the_connection() -> None:
-    """What a frozen worker holds must be tried elsewhere before its deadline."""
-    bench = Bench()
-    bad = ConnectFailed("no pong")
-    await watched(bench, [0.1, bad, 0.1, bad, bad])
-    assert bench.endpoint.state == "down"
-    assert bench.peer.dropped == ["it does not answer probes"]
-
-
-async def test_a_probe_without_an_answer_is_a_bad_one() -> None:
-    """Silence is what a frozen worker says."""
-    bench = Bench()
-    watch = asyncio.ensure_future(
-        bench.endpoint.watch(interval=0.0001, timeout=0.0001, jitter=0, rng=Random(1))
-    )
-    while bench.endpoint.liveness.up:
-        await settle()
-    watch.cancel()
-    await asyncio.gather(watch, return_exceptions=True)
-    assert bench.peer.dropped == ["it does not answer probes"]
-
-
-async def test_good_probes_change_nothing() -> None:
-    """Neither its state nor an ejection."""
-    bench = Bench()
-    for _ in range(2):
-        await bench.attempt(UpstreamError("scripted"))
-    await watched(bench, [0.1] * 5)
-    assert bench.endpoint.state == "ejected"
-    assert bench.peer.dropped == []

@@ -5,17 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.annotation import Annotation
-from gateway.upstream.options import EjectionConfig, PolicyName
-from gateway.upstream.policy import POLICIES
+from gateway.upstream.options import EjectionConfig
 
 
 def test_ejections_grow_up_to_their_maximum() -> None:
     """A maximum below the base bounds nothing."""
     with pytest.raises(ValueError, match="max is below base"):
         EjectionConfig(base=2.0, max=1.0)
-
-
-def test_every_policy_can_be_named() -> None:
-    """A policy that is added can be configured from then on."""
-    assert Annotation(PolicyName).choices == tuple(POLICIES)

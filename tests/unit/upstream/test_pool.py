@@ -5,12 +5,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.errors import UpstreamError
+from gateway.upstream.policy import LeastOutstanding
 from gateway.wire.model import ModelInfo
 from tests.support.upstream import MODEL, Fleet, request, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.upstream.policy import Loaded
 
 
 def busy(fleet: Fleet, index: int, requests: int = 1) -> None:
@@ -259,3 +267,127 @@ async def test_who_no_longer_listens_is_not_told() -> None:
     end()
     fleet.pool.changed(fleet.pool.endpoints[0])
     assert told == ["second"]
+
+
+class Curious(LeastOutstanding):
+    """A policy that keeps what it is told, and goes by a key."""
+
+    header = "x-user"
+
+    def __init__(self) -> None:
+        super().__init__(rng=Random(1))
+        self.told: list[tuple[object, ...]] = []
+        self.keys: list[bytes] = []
+
+    def pick(self, ready: Sequence[Loaded], key: bytes = b"") -> int:
+        """Keep the key."""
+        self.keys.append(key)
+        return super().pick(ready, key)
+
+    def attempted(self, name: str, seconds: float, *, good: bool) -> None:
+        """Keep it."""
+        assert seconds >= 0
+        self.told.append(("attempted", name, good))
+
+    def began(self, name: str) -> None:
+        """Keep it."""
+        self.told.append(("began", name))
+
+    def reported(self, name: str, rows: int) -> None:
+        """Keep it."""
+        self.told.append(("reported", name, rows))
+
+
+def curious() -> tuple[Fleet, Curious]:
+    """A fleet of two with a curious policy."""
+    policy = Curious()
+    fleet = Fleet(2, cap=4, up=False, attempts=1, policy=policy)
+    for peer in fleet.peers:
+        peer.comes_up()
+    return fleet, policy
+
+
+async def test_tells_its_policy_what_became_of_attempts() -> None:
+    """Who left says nothing of the endpoint."""
+    fleet, policy = curious()
+    assert policy.told == [("began", "e0"), ("began", "e1")]
+    policy.told.clear()
+    for error in (None, UpstreamError("scripted")):
+        task = fleet.ask(of=fleet.retry)
+        await settle()
+        (sent,) = fleet.waiting
+        if error is None:
+            sent.respond()
+        else:
+            sent.fail(error)
+        await asyncio.gather(task, return_exceptions=True)
+    task = fleet.ask(of=fleet.retry)
+    await settle()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [(what, good) for what, _, good in policy.told] == [
+        ("attempted", True), ("attempted", False),
+    ]  # fmt: skip
+
+
+async def test_tells_its_policy_what_others_have_at_a_worker() -> None:
+    """What the worker holds less what is ours, this server's other processes included."""
+    fleet, policy = curious()
+    endpoint = fleet.pool.endpoints[0]
+    policy.told.clear()
+    endpoint.pending = 3
+    fleet.pool.reported(endpoint, 7, 2)
+    endpoint.elsewhere = lambda: (4, 40)
+    fleet.pool.reported(endpoint, 7, 2)
+    fleet.pool.reported(endpoint, 3, 2)
+    assert policy.told == [
+        ("reported", "e0", 10), ("reported", "e0", 2), ("reported", "e0", 0),
+    ]  # fmt: skip
+
+
+async def test_gives_its_policy_the_key_of_the_request() -> None:
+    """And only where it asks for one."""
+    fleet, policy = curious()
+    asked = request()
+    asked.trace.affinity = b"ann"
+    task = fleet.ask(asked, of=fleet.balance)
+    await settle()
+    fleet.waiting[0].respond()
+    await task
+    assert policy.keys == [b"ann"]
+    plain = Fleet(2)
+    assert not plain.pool.keyed
+    assert not plain.pool.informed
+
+
+async def test_what_belongs_to_two_places_is_not_merged() -> None:
+    """One batch goes to one place."""
+    fleet, _ = curious()
+    tasks = []
+    for number in range(6):
+        asked = request(float(number))
+        asked.trace.affinity = b"ann" if number % 2 else b"bob"
+        tasks.append(fleet.ask(asked))
+    await settle()
+    batches = fleet.waiting
+    assert max(sent.request.members for sent in batches) == 3
+    for sent in batches:
+        odd = {value % 2 for value in sent.request.inputs[0].array()[:, 0]}
+        assert odd == {1.0 if sent.request.trace.affinity == b"ann" else 0.0}
+    for sent in batches:
+        sent.respond()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(("down", "allowed"), [(0, 3), (2, 2), (4, 1)])
+async def test_ejects_a_share_of_those_that_are_up(down: int, allowed: int) -> None:
+    """Half of six is three, but of the four that are left it is two."""
+    fleet = Fleet(6)
+    for peer in fleet.peers[:down]:
+        peer.goes_down()
+    ejected = 0
+    for endpoint in fleet.pool.endpoints[down:]:
+        if fleet.pool.may_eject(endpoint):
+            endpoint.ejection.eject()
+            ejected += 1
+    assert ejected == allowed

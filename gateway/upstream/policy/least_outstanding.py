@@ -1,42 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies: which of the ready endpoints gets the next request.
-
-The pool filters, a policy picks: it never sees an endpoint that is not ready.
-"""
+"""Least outstanding: the endpoint that has the least to do for its weight."""
 
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING
+
+from gateway.upstream.policy.seam import PolicyConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-
-class Loaded(Protocol):
-    """What a policy may look at: rows *pending* at an endpoint, and its *weight*."""
-
-    @property
-    def pending_rows(self) -> int:
-        """Rows sent and not answered."""
-        ...
-
-    @property
-    def weight(self) -> float:
-        """The share that the operator gave it, 1 by default."""
-        ...
-
-
-class Policy(Protocol):
-    """The seam: one decision over at least one endpoint, without I/O."""
-
-    def pick(self, ready: Sequence[Loaded]) -> int:
-        """The index in *ready* of the endpoint to use; *ready* is never empty."""
-        ...
+    from gateway.upstream.policy.seam import Loaded
 
 
 class LeastOutstanding:
-    """The smallest ``(pending + 1) / weight``, by an exact scan; ties are broken at random.
+    """The smallest ``(pending rows + 1) / weight``, by an exact scan; ties are broken at random.
 
     With the index as tie-break the first endpoint would be the hottest at low load.
     """
@@ -48,7 +27,7 @@ class LeastOutstanding:
     def __repr__(self) -> str:
         return "<LeastOutstanding>"
 
-    def pick(self, ready: Sequence[Loaded]) -> int:
+    def pick(self, ready: Sequence[Loaded], key: bytes = b"") -> int:  # noqa: ARG002 - the seam's
         """The index of the least loaded; O(n) in the size of the pool."""
         best, best_load, ties = 0, float("inf"), 0
         for index, endpoint in enumerate(ready):
@@ -63,7 +42,9 @@ class LeastOutstanding:
         return best
 
 
-POLICIES: Final[dict[str, Callable[[], Policy]]] = {
-    "least_outstanding": LeastOutstanding,
-    "least_connections": LeastOutstanding,
-}
+class LeastOutstandingConfig(PolicyConfig, frozen=True, tag="least_outstanding"):
+    """The fewest rows that were sent and not answered, for the weight; ties at random."""
+
+    def make(self, *, rng: Random, clock: Callable[[], float]) -> LeastOutstanding:  # noqa: ARG002 - as each
+        """See PolicyConfig."""
+        return LeastOutstanding(rng=rng)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def loaded(rows: int, weight: float = 1.0) -> Loaded:
     """An endpoint as a policy sees it."""
-    return cast("Loaded", SimpleNamespace(pending_rows=rows, weight=weight))
+    return cast("Loaded", SimpleNamespace(name="e", pending=1, pending_rows=rows, weight=weight))
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.sampled_from([0.5, 1, 2, 4])), min_size=1))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Endpoint: attempts that take too long, and probes."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from gateway.drive import drive
+from gateway.errors import (
+    AttemptTimeout,
+    ConnectFailed,
+    UpstreamError,
+)
+from gateway.promise import Promise
+from tests.support.endpoint_bench import Bench
+from tests.support.upstream import request, settle
+
+# Attempt timeout.
+
+
+async def test_an_attempt_that_takes_too_long_is_given_up() -> None:
+    """The worker is told, and the error is one that may be retried."""
+    bench = Bench(attempt_timeout=0.001)
+    with pytest.raises(AttemptTimeout, match=r"endpoint e took more than 0\.001 s"):
+        await bench.send()
+    assert bench.peer.sent[0].cancelled
+    assert bench.notes.attempts == ["upstream_failed"]
+
+
+async def test_a_promise_that_is_given_up_is_a_timeout_too() -> None:
+    """A driven coroutine goes on within the call that cancels what it waits for."""
+    bench = Bench(attempt_timeout=0.001)
+    loop = asyncio.get_running_loop()
+    bench.peer.send = lambda _: Promise(loop)  # type: ignore[method-assign,assignment,return-value]
+    ended = asyncio.Event()
+    ends: list[BaseException | None] = []
+
+    def note(_: object, error: BaseException | None) -> None:
+        ends.append(error)
+        ended.set()
+
+    drive(bench.endpoint(request()), note)
+    await ended.wait()
+    assert [type(error) for error in ends] == [AttemptTimeout]
+    assert bench.notes.attempts == ["upstream_failed"]
+
+
+async def test_a_client_that_leaves_is_no_timeout() -> None:
+    """The attempt ends as cancelled, and its timer with it."""
+    bench = Bench(attempt_timeout=60)
+    task = bench.send()
+    await settle()
+    task.cancel()
+    await settle()
+    assert task.cancelled()
+    assert bench.notes.attempts == ["cancelled"]
+
+
+async def test_an_answer_in_time_passes() -> None:
+    """The timer is for those that are late."""
+    bench = Bench(attempt_timeout=60)
+    await bench.attempt()
+    assert bench.notes.attempts == ["ok"]
+
+
+# Probes.
+
+
+async def watched(bench: Bench, probes: list[float | BaseException]) -> None:
+    """Watch until all *probes* are used up."""
+    bench.peer.probes.extend(probes)
+    watch = asyncio.ensure_future(
+        bench.endpoint.watch(interval=0.0001, timeout=60, jitter=0.5, rng=Random(1))
+    )
+    while bench.peer.probes and bench.endpoint.liveness.up:
+        await settle()
+    await settle()
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
+
+
+async def test_bad_probes_in_a_row_drop_the_connection() -> None:
+    """What a frozen worker holds must be tried elsewhere before its deadline."""
+    bench = Bench()
+    bad = ConnectFailed("no pong")
+    await watched(bench, [0.1, bad, 0.1, bad, bad])
+    assert bench.endpoint.state == "down"
+    assert bench.peer.dropped == ["it does not answer probes"]
+
+
+async def test_a_probe_without_an_answer_is_a_bad_one() -> None:
+    """Silence is what a frozen worker says."""
+    bench = Bench()
+    watch = asyncio.ensure_future(
+        bench.endpoint.watch(interval=0.0001, timeout=0.0001, jitter=0, rng=Random(1))
+    )
+    while bench.endpoint.liveness.up:
+        await settle()
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
+    assert bench.peer.dropped == ["it does not answer probes"]
+
+
+async def test_good_probes_change_nothing() -> None:
+    """Neither its state nor an ejection."""
+    bench = Bench()
+    for _ in range(2):
+        await bench.attempt(UpstreamError("scripted"))
+    await watched(bench, [0.1] * 5)
+    assert bench.endpoint.state == "ejected"
+    assert bench.peer.dropped == []
