@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Nothing that a trial waits for takes this long; it turns a hang into a failure with a place.
 PATIENCE: Final = 30.0
+# A whole trial takes about a second; whatever its test waits for without end ends here.
+TRIAL_ENDS: Final = 2 * PATIENCE
 # What a retry budget allows on top, whatever the traffic: as configured by default.
 RESERVE: Final = 10 * 10
 INFER: Final = "/v2/models/m/infer"
@@ -260,10 +262,11 @@ async def trial(
         async with asyncio.timeout(PATIENCE):
             await process.up.wait()
         under_trial = Trial(process, listening, config.models["m"].retry.attempts)
-        await under_trial.begins(all_up=all_up)
-        yield under_trial
-        if not under_trial.settled:
-            await under_trial.settles()
+        async with asyncio.timeout(TRIAL_ENDS):
+            await under_trial.begins(all_up=all_up)
+            yield under_trial
+            if not under_trial.settled:
+                await under_trial.settles()
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
