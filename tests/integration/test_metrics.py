@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.metrics import value
 from tests.support.serving import Serving
 from tests.support.tree import ROOT
 
@@ -19,16 +19,6 @@ models:
 """
 QUESTION = {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 64], "data": [0.5] * 64}]}
 SENT = 40
-
-
-def value(text: str, name: str, **labels: str) -> float:
-    """The sum of the samples *name* that have *labels*, 0.0 without one."""
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    )
 
 
 def answered(text: str) -> float:

@@ -80,6 +80,12 @@ class Serving(AbstractContextManager["Serving"]):
                 return line
         raise AssertionError(f"ended without a word of {part}")
 
+    def swallow(self) -> None:
+        """Read what it writes until it ends, so that it never waits for its reader."""
+        assert self.process.stderr is not None
+        for _ in self.process.stderr:
+            pass
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ask the supervisor to end."""
         self.process.send_signal(number)
