@@ -248,7 +248,10 @@ def _unknown(key: str, known: c.Iterable[str], outer: tuple[str, ...], path: str
 
 def _unexpanded(message: str, text: str, node: Scalar) -> str:
     """*message* with what stands in the file, since what it stands for may be a secret."""
-    return message.replace(text, node.text) if text and text != node.text else message
+    if not text or text == node.text:
+        return message
+    # A long one is quoted in part, and one with a line break in it as an escape.
+    return message.replace(text, node.text).replace(shorten(text), node.text)
 
 
 def _wanted(about: Annotation) -> str:

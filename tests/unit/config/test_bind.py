@@ -218,3 +218,11 @@ def test_aliases_cannot_stand_for_more_than_a_file_may_hold() -> None:
     assert tree is not None
     with pytest.raises(Fault, match="through aliases"):
         Binder({}, checks={}).bind(tree, Level, "")
+
+
+@pytest.mark.parametrize("secret", ["s3cret", "s3cret" * 30, "s3cret\r\nX: 1"])
+def test_a_secret_is_not_in_the_fault_of_its_key(secret: str) -> None:
+    """However long it is, and whatever is in it."""
+    said = fault("auto: ${N}", {"N": secret})
+    assert "${N}" in said
+    assert "s3cret" not in said
