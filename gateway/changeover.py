@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.pipeline import make_endpoint, make_pool, spots
+from gateway.errors import ConfigError
+from gateway.pools import followed, is_same_name, make_endpoint, make_pool, names, spots
 
 if TYPE_CHECKING:
-    from gateway.config import Config, ModelConfig
-    from gateway.pipeline import Model, Spot
+    from gateway.config import BackendConfig, Config, ModelConfig
+    from gateway.pipeline import Model
+    from gateway.pools import Name, Spot
     from gateway.serving import Gateway
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.pool import Pool
@@ -38,6 +40,10 @@ class Changeover:
         self._fresh: list[Pool] = []
         self._added: list[tuple[Pool, Endpoint]] = []
         self._removed: list[tuple[Pool, Endpoint]] = []
+        # Names that are followed from now on, no longer, and with another weight.
+        self._found: list[tuple[Pool, Name]] = []
+        self._lost: list[tuple[Pool, Name]] = []
+        self._weighed: list[tuple[Name, BackendConfig]] = []
         self._awaited: dict[str, list[Endpoint]] = {}
 
     def __repr__(self) -> str:
@@ -45,7 +51,10 @@ class Changeover:
 
     async def prepare(self, *, patience: float = PATIENCE) -> list[str]:
         """Connect what is new and check it; gives what stands in the way, in words."""
-        self._build()
+        try:
+            self._build()
+        except ConfigError as error:
+            return error.faults
         changed = asyncio.Event()
         ends = [model.pool.on_change(changed.set) for model in self._models.values()]
         try:
@@ -67,6 +76,13 @@ class Changeover:
             pool.release(endpoint)
         for pool, endpoint in self._removed:
             pool.remove(endpoint)
+        for _, name in self._found:
+            # Its endpoints are released below, with all that nobody holds back.
+            name.waiting = False
+        for pool, name in self._lost:
+            pool.unfollow(name)
+        for name, backend in self._weighed:
+            name.backend = backend
         gateway.set_weights(self._models, self._config, generation)
         for model in self._models.values():
             for endpoint in (*model.pool.endpoints, *model.pool.held):
@@ -84,6 +100,8 @@ class Changeover:
         """Take back what `prepare` began."""
         for pool, endpoint in self._added:
             pool.remove(endpoint)
+        for pool, found in self._found:
+            pool.unfollow(found)
         for pool in self._fresh:
             self._gateway.close(pool)
         for name, model in self._models.items():
@@ -94,6 +112,7 @@ class Changeover:
     def _forget(self) -> None:
         self._models = {}
         self._fresh, self._added, self._removed, self._awaited = [], [], [], {}
+        self._found, self._lost, self._weighed = [], [], []
 
     def _build(self) -> None:
         gateway = self._gateway
@@ -116,15 +135,12 @@ class Changeover:
         """Whether the pool of before can go on: the same model, reached in the same way."""
         gateway = self._gateway
         before = spots(name, gateway.config.models[name], gateway.generation, gateway.runtime)
-        kept = {spot.name: (spot.cap, spot.tier) for spot in before}
+        kept = {spot.name: spot.recipe for spot in before}
         return (
             _pool_of(old) == _pool_of(new)
             and {place.file for place in gateway.generation.of(name)}
             == {place.file for place in self.generation.of(name)}
-            and all(
-                kept.get(spot.name, (spot.cap, spot.tier)) == (spot.cap, spot.tier)
-                for spot in wanted
-            )
+            and all(kept.get(spot.name, spot.recipe) == spot.recipe for spot in wanted)
         )
 
     def _build_pool(
@@ -136,6 +152,8 @@ class Changeover:
         )
         endpoints = [make_endpoint(spot, section, pool) for spot in wanted]
         pool.add(endpoints)
+        for backend in names(section):
+            pool.follow(gateway.make_name(backend, section, pool))
         self._fresh.append(pool)
         gateway.open(pool, section)
         own = [end for end, spot in zip(endpoints, wanted, strict=True) if spot.own]
@@ -148,7 +166,13 @@ class Changeover:
         self._models[name] = gateway.make_model(name, section, pool, cost=cost)
 
     def _change_pool(self, section: ModelConfig, wanted: list[Spot], pool: Pool) -> None:
-        there = {endpoint.name: endpoint for endpoint in (*pool.endpoints, *pool.held)}
+        self._change_names(section, pool)
+        elsewhere = {id(each) for name in pool.followed for each in name.endpoints}
+        there = {
+            endpoint.name: endpoint
+            for endpoint in (*pool.endpoints, *pool.held)
+            if id(endpoint) not in elsewhere
+        }
         for spot in wanted:
             if there.pop(spot.name, None) is None:
                 endpoint = make_endpoint(spot, section, pool)
@@ -157,6 +181,20 @@ class Changeover:
                 if spot.own:
                     self._awaited.setdefault(pool.model, []).append(endpoint)
         self._removed += [(pool, endpoint) for endpoint in there.values()]
+
+    def _change_names(self, section: ModelConfig, pool: Pool) -> None:
+        """Have *pool* follow the names of *section* once all is ready, and those alone."""
+        left = list(followed(pool))
+        for backend in names(section):
+            same = next((name for name in left if is_same_name(name.backend, backend)), None)
+            if same is not None:
+                left.remove(same)
+                self._weighed.append((same, backend))
+                continue
+            name = self._gateway.make_name(backend, section, pool, waiting=True)
+            pool.follow(name)
+            self._found.append((pool, name))
+        self._lost += [(pool, name) for name in left]
 
     def _faults(self) -> list[str]:
         """What is wrong with the models that are up."""
@@ -175,7 +213,9 @@ class Changeover:
                 missing.append(f"models.{name}: not connected to {', '.join(down)}")
         for pool in self._fresh:
             if not any(endpoint.liveness.up for endpoint in pool.endpoints):
-                where = ", ".join(endpoint.name for endpoint in pool.endpoints)
+                where = ", ".join(
+                    [*(each.name for each in pool.endpoints), *map(repr, pool.followed)]
+                )
                 missing.append(f"models.{pool.model}: no answer from any of {where}")
         return missing
 

@@ -108,7 +108,7 @@ def check(config: ConfigFile) -> None:
         raise typer.Exit(_BAD_INPUT) from None
     backends = [each for model in loaded.models.values() for each in model.backends]
     workers = sum(each.worker.replicas for each in backends if each.worker is not None)
-    elsewhere = sum(each.address is not None for each in backends)
+    elsewhere = sum(each.worker is None for each in backends)
     words = [_count(len(loaded.models), "model"), _count(workers, "worker")]
     if elsewhere:
         words.append(f"{elsewhere} elsewhere")

@@ -22,6 +22,7 @@
        ├─ ConnectionLost              the worker went away while it had the request
        ├─ AttemptTimeout              504 this attempt took too long, another may not
        ├─ BadAnswer                   the worker answered something that is not an answer
+       ├─ Busy                        503 overloaded: a server elsewhere takes no more now
        └─ PoisonInput                 502 poison_input: two workers died of it
 
 `Rescue` turns each into a response; nothing else looks at `status`.
@@ -185,6 +186,14 @@ class AttemptTimeout(UpstreamError):
 
 class BadAnswer(UpstreamError):
     """A worker's answer does not fit what was asked: a count, a shape or a datatype is wrong."""
+
+
+class Busy(UpstreamError):
+    """A server elsewhere refused for load; *retry_after* says for how long it is to be spared."""
+
+    status = 503
+    code = "overloaded"
+    retry_after = 1.0
 
 
 class PoisonInput(UpstreamError):

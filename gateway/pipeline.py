@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from random import Random
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigError
 from gateway.stages.admission import Admission
@@ -28,27 +26,19 @@ from gateway.stages.question_key import QuestionKey
 from gateway.stages.rescue import Rescue
 from gateway.stages.retry import Retry, RetryBudget
 from gateway.steps import client_info, digest
-from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.health import Ejection, Liveness
-from gateway.upstream.link import Link
-from gateway.upstream.pool import Pool
-from gateway.upstream.shared import SharedEndpoint
-from gateway.wire.runtime import worker_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from gateway.access_log import AccessLog
-    from gateway.config import BackendConfig, Config, ModelConfig
+    from gateway.config import Config, ModelConfig
     from gateway.exchange import ExchangeService
     from gateway.stages.cost import Cost
     from gateway.stages.gate import Gate
     from gateway.stages.infer import Questions
     from gateway.stores.memory import MemoryStore
     from gateway.telemetry import Telemetry
-    from gateway.upstream.outstanding import Outstanding
-    from gateway.wire.generation import Generation
+    from gateway.upstream.pool import Pool
     from gateway.wire.message import Service
     from gateway.wire.model import ModelInfo
 
@@ -240,109 +230,3 @@ def told_apart(pool: Pool, steps: bytes) -> bytes:
     info = pool.info
     told = "" if info is None else f"{info.digest}\0{info.version}"
     return told.encode() + steps
-
-
-def make_pool(
-    name: str,
-    config: ModelConfig,
-    *,
-    telemetry: Telemetry,
-    outstanding: Outstanding | None = None,
-) -> Pool:
-    """A pool for the model *name*, without endpoints yet.
-
-    *outstanding* is where several gateway processes count together.
-    """
-    return Pool(
-        name,
-        policy=config.policy.make(rng=Random(), clock=perf_counter),
-        telemetry=telemetry,
-        max_ejected=config.ejection.max_ejected,
-        panic_threshold=config.panic_threshold,
-        slow_start=config.slow_start.window,
-        slow_floor=config.slow_start.floor,
-        outstanding=outstanding,
-    )
-
-
-class Spot(NamedTuple):
-    """One endpoint as the configuration wants it; *own* is a worker of the supervisor's."""
-
-    name: str
-    address: str
-    weight: float
-    cap: int | None
-    own: bool
-    tier: int = 0
-
-
-def spots(name: str, config: ModelConfig, generation: Generation, runtime: Path) -> list[Spot]:
-    """The endpoints of a model: its own workers by their numbers, and those elsewhere."""
-    found = []
-    for place in generation.of(name):
-        backend = config.backends[place.backend]
-        path = worker_socket(runtime, name, place.number)
-        found.append(
-            Spot(
-                place.name,
-                f"unix:{path}",
-                backend.weight,
-                _cap(backend),
-                own=True,
-                tier=backend.tier,
-            )
-        )
-    found += [
-        Spot(address, address, backend.weight, _cap(backend), own=False, tier=backend.tier)
-        for backend in config.backends
-        if (address := backend.address) is not None
-    ]
-    return found
-
-
-def make_endpoint(spot: Spot, config: ModelConfig, pool: Pool) -> Endpoint:
-    """The endpoint at *spot*, for *pool*, which it is not in yet."""
-    ejection, health = config.ejection, config.health
-    return _kind(spot.name, pool)(
-        spot.name,
-        partial(
-            Link,
-            spot.address,
-            connect_timeout=config.timeouts.connect,
-            reports=pool.reported if pool.informed else None,
-        ),
-        pool,
-        ejection=Ejection(
-            clock=perf_counter,
-            consecutive=ejection.consecutive,
-            error_rate=ejection.error_rate,
-            min_volume=ejection.min_volume,
-            window=ejection.window,
-            base=ejection.base,
-            most=ejection.max,
-            jitter=ejection.jitter,
-        ),
-        liveness=Liveness(rise=health.rise, fall=health.fall),
-        weight=spot.weight,
-        tier=spot.tier,
-        cap=spot.cap,
-        attempt_timeout=config.timeouts.attempt,
-    )
-
-
-def _cap(backend: BackendConfig) -> int | None:
-    return None if backend.max_concurrency == "auto" else backend.max_concurrency
-
-
-def _kind(name: str, pool: Pool) -> Callable[..., Endpoint]:
-    """What makes the endpoint *name* of *pool*: alone, or counted by all processes."""
-    outstanding = pool.outstanding
-    if outstanding is None:
-        return Endpoint
-    column = outstanding.column(f"{pool.model}\0{name}")
-    if column is None:
-        log.warning(
-            "endpoint %s is counted by each gateway process alone: too many endpoints", name
-        )
-        return Endpoint
-    return partial(SharedEndpoint, column=column, processes=outstanding.processes)

@@ -15,24 +15,27 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigError
-from gateway.pipeline import Model, exchange_stack, make_endpoint, make_pool, model_stack, spots
+from gateway.pipeline import Model, exchange_stack, model_stack
+from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.stages.gate import Gate
 from gateway.stages.infer import Questions
 from gateway.stores.memory import MemoryStore
+from gateway.upstream.discovery import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from gateway.access_log import AccessLog
-    from gateway.config import Config, ModelConfig
+    from gateway.config import BackendConfig, Config, ModelConfig
     from gateway.stages.batch import Batch
     from gateway.stages.cost import Cost
     from gateway.telemetry import Telemetry
+    from gateway.upstream.discovery import Resolver
     from gateway.upstream.options import HealthConfig
     from gateway.upstream.outstanding import Outstanding
     from gateway.upstream.pool import Pool
-    from gateway.wire.generation import Generation
+    from gateway.wire.generation import Generation, Setting
     from gateway.wire.message import InferRequest
 
 # Decoded questions for the raw-body shortcut, in bytes and for each cached model.
@@ -43,7 +46,7 @@ class Gateway:
     """All that one gateway process serves, first what *config* and *generation* say.
 
     *runtime* is the directory where the supervisor's workers listen. *outstanding* is where
-    several gateway processes count together.
+    several gateway processes count together. *resolver* finds the addresses of names.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Gateway:
         telemetry: Telemetry,
         access_log: AccessLog,
         outstanding: Outstanding | None = None,
+        resolver: Resolver = look_up,
     ) -> None:
+        self._resolver = resolver
         self.gate = Gate()
         self.config = config
         self.generation = generation
@@ -75,6 +80,8 @@ class Gateway:
             for spot in spots(name, section, generation, runtime):
                 drained = generation.setting(spot.name).drained
                 pool.add([make_endpoint(spot, section, pool)], held=drained)
+            for backend in names(section):
+                pool.follow(self.make_name(backend, section, pool))
             self.models[name] = self.make_model(name, section, pool)
         self.set_weights(self.models, config, generation)
         self.service = exchange_stack(
@@ -102,6 +109,17 @@ class Gateway:
             cost=cost,
         )
         return model
+
+    def make_name(
+        self, backend: BackendConfig, section: ModelConfig, pool: Pool, *, waiting: bool = False
+    ) -> Name:
+        """The name in *backend*, which *pool* does not follow yet."""
+        return Name(
+            backend, section, pool, settings=self._setting, resolver=self._resolver, waiting=waiting
+        )
+
+    def _setting(self, endpoint: str) -> Setting:
+        return self.generation.setting(endpoint)
 
     async def run(self) -> None:
         """Keep all pools connected and probed until cancelled."""
@@ -151,6 +169,8 @@ class Gateway:
                 spot.name: spot.weight
                 for spot in spots(name, config.models[name], generation, self.runtime)
             }
+            for each in followed(model.pool):
+                wanted |= {endpoint.name: each.backend.weight for endpoint in each.endpoints}
             for endpoint in (*model.pool.endpoints, *model.pool.held):
                 said = generation.setting(endpoint.name).weight
                 endpoint.weight = wanted[endpoint.name] if said is None else said
@@ -200,6 +220,8 @@ class Gateway:
         weakref.finalize(old, unreferenced).atexit = False
 
     async def _close(self, pool: Pool, gone: asyncio.Event) -> None:
+        for name in pool.followed:
+            pool.unfollow(name)
         for endpoint in (*pool.endpoints, *pool.held):
             pool.remove(endpoint)
         await pool.emptied()

@@ -32,6 +32,7 @@ _SHARE: Final = re.compile(rf"({_NUMBER})(%?)")
 _PORT: Final = r"[0-9]{1,5}"
 _HOST: Final = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])"
 _ADDRESS: Final = re.compile(rf"({_HOST}):({_PORT})")
+_URL: Final = re.compile(rf"https?://({_HOST})(?::({_PORT}))?/?")
 # sockaddr_un holds 108 bytes with the final zero.
 _LONGEST_SOCKET: Final = 107
 
@@ -127,6 +128,28 @@ def parse_worker_address(text: str) -> str:
     return text
 
 
+def parse_server_url(text: str) -> str:
+    """*text* if it is ``http://HOST:PORT`` or ``https://…`` without a path. Raises ValueError."""
+    found = _URL.fullmatch(text)
+    if found is None or int(found[2] or 1) not in range(1, 65536):
+        hint = "; keys belong into remote.headers, as ${NAME}" if "@" in text else ""
+        shown = "" if "@" in text else f", got '{text}'"
+        raise ValueError(f"expected http://HOST:PORT or https://HOST:PORT{shown}{hint}")
+    return text.removesuffix("/")
+
+
+def host_of(address: str) -> tuple[str, int]:
+    """Host, without brackets, and port of ``tcp:HOST:PORT``, ``http://HOST:PORT`` or ``https://…``.
+
+    A URL without a port has that of its scheme.
+    """
+    kind, _, rest = address.partition(":")
+    host, separator, port = rest.removeprefix("//").rpartition(":")
+    if not separator or host.count("[") != host.count("]"):
+        return rest.removeprefix("//").strip("[]"), 443 if kind == "https" else 80
+    return host.strip("[]"), int(port)
+
+
 class Unit(msgspec.Struct, frozen=True):
     """How values of one *name* are read from text and written as text.
 
@@ -160,9 +183,13 @@ ADDRESS: Final = Unit("address", parse_address, pattern=rf"^{_HOST}:{_PORT}$")
 WORKER_ADDRESS: Final = Unit(
     "worker address", parse_worker_address, pattern=rf"^(unix:.+|tcp:{_HOST}:{_PORT})$"
 )
+SERVER_URL: Final = Unit(
+    "server URL", parse_server_url, pattern=rf"^https?://{_HOST}(?::{_PORT})?/?$"
+)
 
 Duration = Annotated[float, msgspec.Meta(extra={"unit": DURATION})]
 Size = Annotated[int, msgspec.Meta(extra={"unit": SIZE})]
 Share = Annotated[float, msgspec.Meta(extra={"unit": SHARE})]
 Address = Annotated[str, msgspec.Meta(extra={"unit": ADDRESS})]
 WorkerAddress = Annotated[str, msgspec.Meta(extra={"unit": WORKER_ADDRESS})]
+ServerUrl = Annotated[str, msgspec.Meta(extra={"unit": SERVER_URL})]

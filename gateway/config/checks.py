@@ -6,9 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.config.root import Config, ModelConfig, WorkerConfig
+from gateway.config.backend import WorkerConfig
+from gateway.config.root import Config, ModelConfig
 from gateway.config.server import ServerConfig
 from gateway.units import format_size
+from gateway.upstream.options import TlsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +27,9 @@ def server(section: ServerConfig) -> Iterator[tuple[str, str]]:
 
 
 def model(section: ModelConfig) -> Iterator[tuple[str, str]]:
-    """No worker is listed twice: it would be taken for two."""
-    addresses = [each.address for each in section.backends if each.address is not None]
+    """No worker or server is listed twice: it would be taken for two."""
+    addresses = [each.place("").removeprefix("@") for each in section.backends]
+    addresses = [address for address in addresses if address]
     for address in sorted({each for each in addresses if addresses.count(each) > 1}):
         yield "backends", f"the address {address} is there twice; expected each worker once"
 
@@ -68,5 +71,12 @@ def model_files(section: WorkerConfig) -> Iterator[tuple[str, str]]:
         yield "path", f"{path} cannot be read: {error.strerror}"
 
 
+def tls_files(section: TlsConfig) -> Iterator[tuple[str, str]]:
+    """The certificates are where *section* says."""
+    for name, path in (("ca", section.ca), ("cert", section.cert), ("key", section.key)):
+        if path is not None and not Path(path).is_file():
+            yield name, f"{path} is not a file, seen from {Path.cwd()}"
+
+
 SECTIONS: dict[type[Struct], Check] = {Config: config, ModelConfig: model, ServerConfig: server}
-FILES: dict[type[Struct], Check] = {WorkerConfig: model_files}
+FILES: dict[type[Struct], Check] = {WorkerConfig: model_files, TlsConfig: tls_files}

@@ -14,7 +14,8 @@ from gateway.wire.generation import Place
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from gateway.config.root import Config, WorkerConfig
+    from gateway.config.backend import WorkerConfig
+    from gateway.config.root import Config
 
 
 def placed(

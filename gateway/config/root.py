@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration as a whole, and its models with their workers.
+"""The configuration as a whole, and its models.
 
 A section that configures one module is defined by that module.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from gateway.config.backend import BackendConfig
 from gateway.config.server import ServerConfig
 from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
 from gateway.stages.hedge_options import HedgeConfig
 from gateway.stages.retry_options import RetryConfig
 from gateway.stores.options import CacheConfig
-from gateway.units import Duration, Share, WorkerAddress
+from gateway.units import Share
 from gateway.upstream.options import (
     EjectionConfig,
     HealthConfig,
@@ -24,173 +25,6 @@ from gateway.upstream.options import (
     TimeoutsConfig,
 )
 from gateway.upstream.policy import POLICIES
-
-
-class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Worker processes that Infergate starts itself, all with the same model."""
-
-    path: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description=(
-                "A model directory (`PATH/VERSION/model.onnx`) or one `.onnx` file, relative to "
-                "the directory in which the server is started."
-            ),
-        ),
-    ]
-    version: Annotated[
-        int | None, Meta(ge=0, description="The version to serve; null: the newest, by number.")
-    ] = None
-    replicas: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=256,
-            description=(
-                "Worker processes. Danger: each has the model in memory, and together with threads "
-                "they should not outnumber the cores."
-            ),
-        ),
-    ] = 1
-    threads: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1024,
-            description="Threads that compute one operator of an inference together.",
-        ),
-    ] = 1
-    inter_threads: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1024,
-            description="Threads that compute independent operators of one inference.",
-        ),
-    ] = 1
-    instances: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=256,
-            description=(
-                "Inferences that one worker runs at the same time, each with threads of its own."
-            ),
-        ),
-    ] = 1
-    optimization: Annotated[
-        Literal["none", "basic", "extended", "all"],
-        Meta(
-            description=(
-                "How far onnxruntime may rewrite the model. "
-                "Danger: above basic, results may differ in their last bits."
-            )
-        ),
-    ] = "all"
-    providers: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z]+ExecutionProvider$")], ...],
-        Meta(
-            min_length=1,
-            description=(
-                "Execution providers of onnxruntime, the preferred one first. "
-                "Danger: one that the installed onnxruntime does not have ends the start."
-            ),
-        ),
-    ] = ("CPUExecutionProvider",)
-    arena: Annotated[
-        bool,
-        Meta(
-            description=(
-                "Whether onnxruntime keeps the memory of past inferences for the next ones. "
-                "Danger: a worker's memory then stays at that of its largest batch."
-            )
-        ),
-    ] = True
-    spinning: Annotated[
-        bool,
-        Meta(
-            description=(
-                "Whether idle threads of onnxruntime wait busily. "
-                "Danger: they take the cores from the gateway and from other workers."
-            )
-        ),
-    ] = False
-    busy_poll: Annotated[
-        Duration,
-        Meta(
-            ge=0,
-            le=0.01,
-            description=(
-                "As `server.busy_poll`, for the workers: how long each looks for more after a "
-                "request. Danger: each then takes a core for that time."
-            ),
-        ),
-    ] = 0.0
-    warmup: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=10000,
-            description=(
-                "Inferences on made-up inputs before a worker is ready. "
-                "Danger: with 0 the first requests are slow."
-            ),
-        ),
-    ] = 3
-    env: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str],
-        Meta(description="Environment variables of the workers, beside those of the server."),
-    ] = {}
-
-
-class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One source of inferences: either `worker` or `address`."""
-
-    worker: WorkerConfig | None = None
-    address: Annotated[
-        WorkerAddress | None,
-        Meta(
-            description=(
-                "A worker that runs elsewhere (`infergate worker MODEL_DIR --listen …`): "
-                "`unix:PATH` or `tcp:HOST:PORT`. Danger: the line is neither encrypted nor "
-                "authenticated; keep it inside one trusted network."
-            )
-        ),
-    ] = None
-    weight: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=1e6,
-            description="Share of the load that each worker of it gets, relative to the others.",
-        ),
-    ] = 1.0
-    tier: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=15,
-            description=(
-                "0 is used first; a higher tier takes a growing part of the load as less than 72 % "
-                "of the workers before it are available. Danger: what is full is waited for, only "
-                "what fails is replaced."
-            ),
-        ),
-    ] = 0
-    max_concurrency: Annotated[
-        Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)],
-        Meta(
-            description=(
-                "Batches that one worker of it is sent at the same time; auto: one more than it "
-                "runs at the same time, so that it never waits for the line."
-            )
-        ),
-    ] = "auto"
-
-    def __post_init__(self) -> None:
-        if (self.worker is None) == (self.address is None):
-            raise ValueError("expected either worker or address")
 
 
 # The tables of steps are looked up when a configuration first needs one: they import numpy.

@@ -8,10 +8,11 @@ from typing import Any, Final, TypeGuard
 import msgspec
 
 MASK: Final = "***"
+_SECRET: Final = frozenset({"env", "headers"})
 
 
 def shown(config: msgspec.Struct) -> dict[str, Any]:
-    """*config* as plain JSON values; the values of every ``env`` mapping are masked.
+    """*config* as plain JSON values; the values of every ``env`` and ``headers`` are masked.
 
     They are what a configuration takes from outside to hand on, keys to a model store among it.
     """
@@ -23,7 +24,9 @@ def shown(config: msgspec.Struct) -> dict[str, Any]:
 def _masked(value: object) -> object:
     if isinstance(value, dict):
         return {
-            key: dict.fromkeys(inner, MASK) if key == "env" and _is_flat(inner) else _masked(inner)
+            key: dict.fromkeys(inner, MASK)
+            if key in _SECRET and _is_flat(inner)
+            else _masked(inner)
             for key, inner in value.items()
         }
     if isinstance(value, list):
@@ -32,5 +35,5 @@ def _masked(value: object) -> object:
 
 
 def _is_flat(value: object) -> TypeGuard[dict[str, str]]:
-    """An environment, and not a model that happens to be named ``env``."""
+    """A mapping to text, and not a model that happens to be named ``env``."""
     return isinstance(value, dict) and all(isinstance(inner, str) for inner in value.values())

@@ -155,13 +155,22 @@ class Operations:
 
     def models_of(self, endpoint: str) -> list[str]:
         """The models that have an endpoint of this name."""
-        return [model for model in self.config.models if endpoint in self.endpoints(model)]
+        return [
+            model
+            for model, section in self.config.models.items()
+            if any(place.name == endpoint for place in self.generation.of(model))
+            or any(backend.has(model, endpoint) for backend in section.backends)
+        ]
 
     def endpoints(self, model: str) -> list[str]:
-        """The names of all endpoints of *model*."""
+        """The names of all endpoints of *model*; ``NAME#ADDRESS`` where a name is resolved."""
         own = [place.name for place in self.generation.of(model)]
         backends = self.config.models[model].backends
-        return own + [each.address for each in backends if each.address is not None]
+        return own + [
+            f"{each.place(model)}#ADDRESS" if each.resolve is not None else each.place(model)
+            for each in backends
+            if each.worker is None
+        ]
 
     async def _reload(self) -> Outcome:
         now = self.generation
@@ -179,12 +188,17 @@ class Operations:
         number = now.number + 1
         copy = config_copy(self._runtime, number)
         generation = Generation(number, str(copy), places)
-        names = generation.names().union(
-            each.address
-            for model in config.models.values()
-            for each in model.backends
-            if each.address is not None
-        )
+        workers = generation.names()
+        names = [
+            endpoint
+            for endpoint in now.settings
+            if endpoint in workers
+            or any(
+                backend.has(name, endpoint)
+                for name, model in config.models.items()
+                for backend in model.backends
+            )
+        ]
         generation = msgspec.structs.replace(generation, settings=now.kept(names))
         told = tuple(changes(self.config, now, config, places))
         try:

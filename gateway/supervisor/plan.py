@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.config import Config
-    from gateway.config.root import WorkerConfig
+    from gateway.config.backend import WorkerConfig
     from gateway.wire.generation import Place
 
 ROOT: Final = Path(__file__).parents[2]

@@ -217,6 +217,14 @@ class Telemetry:
     def _forget(self, callback: Callable[[], None]) -> None:
         self._callbacks = [each for each in self._callbacks if each is not callback]
 
+    def forget_endpoint(self, name: str) -> None:
+        """Drop every series of the endpoint *name*, which is gone for good."""
+        for family in self.families.values():
+            if "endpoint" in family.labels:
+                place = family.labels.index("endpoint")
+                for values in [each for each in family.cells if each[place] == name]:
+                    family.drop(*values)
+
     def take(self) -> Snapshot:
         """All values as they are now."""
         for callback in self._callbacks:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gateway.errors import (
     AttemptTimeout,
     BadAnswer,
+    Busy,
     DeadlineExceeded,
     Draining,
     GatewayError,
@@ -103,6 +104,7 @@ class Endpoint:
         self.elsewhere: Callable[[], tuple[int, int]] | None = None
         self._own_cap = cap
         self._typical = 0.0
+        self._rest: asyncio.TimerHandle | None = None
         self._watcher = watcher
         self._attempt_timeout = attempt_timeout
 
@@ -170,7 +172,12 @@ class Endpoint:
             self._typical += (perf_counter() - started - self._typical) * 0.1
         except UpstreamError as error:
             result = error.code
-            self._failed(error, probe=probe)
+            if isinstance(error, Busy):
+                # It lives, and a verdict on it as on a broken one would make it harder for others.
+                self.ejection.dropped(probe=probe)
+                self.rests(error.retry_after or 1.0)
+            else:
+                self._failed(error, probe=probe)
             raise
         except GatewayError as error:
             # The request's own fault, or a refusal: the endpoint has answered, so it lives.
@@ -232,6 +239,27 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         loop.call_later(seconds + _LATE, self._watcher.changed, self)
 
+    def rests(self, seconds: float) -> None:
+        """Send nothing for *seconds*, as it asked for; a shorter rest does not end a longer one."""
+        loop = asyncio.get_running_loop()
+        rest = self._rest
+        if rest is not None:
+            if rest.when() >= loop.time() + seconds:
+                return
+            rest.cancel()
+        self.cap = 0
+        self._rest = loop.call_later(seconds, self._rested)
+
+    @property
+    def resting(self) -> bool:
+        """Asked to be spared for a while."""
+        return self._rest is not None
+
+    def _rested(self) -> None:
+        self._rest = None
+        self.cap = self.whole
+        self._watcher.changed(self)
+
     # What the transport tells.
 
     def came_up(self, info: ModelInfo, instance: str) -> None:
@@ -241,6 +269,9 @@ class Endpoint:
             self.instance = instance
         self.info = info
         self.draining = False
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         self.cap = self.whole
         self.liveness.connected()
         self._watcher.returned(self)

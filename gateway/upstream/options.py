@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sections ``timeouts``, ``health``, ``ejection`` and ``slow_start`` of a model."""
+"""The sections ``timeouts``, ``health``, ``ejection``, ``slow_start`` and ``remote``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from gateway.units import Duration, Share
+from gateway.units import Duration, Share, Size
 
 
 class TimeoutsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -119,3 +119,114 @@ class SlowStartConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     floor: Annotated[
         Share, Meta(description="The share that it begins with; never less than one batch.")
     ] = 0.1
+
+
+class TlsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an `https` server and the gateway know one another."""
+
+    ca: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description=(
+                "A PEM file with the authorities that may have signed the server's certificate; "
+                "null: those that the system trusts."
+            ),
+        ),
+    ] = None
+    verify: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Whether the certificate is checked. Danger: without it whoever is on the line can "
+                "be the server."
+            )
+        ),
+    ] = True
+    cert: Annotated[
+        str | None,
+        Meta(min_length=1, description="A PEM file with the gateway's own certificate."),
+    ] = None
+    key: Annotated[
+        str | None,
+        Meta(min_length=1, description="The PEM file of its key; null: it is in cert."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None and self.cert is None:
+            raise ValueError("key is there without cert; expected both, or cert alone")
+        if self.ca is not None and not self.verify:
+            raise ValueError("ca is of no use while verify is false; expected one of them")
+
+
+# What the gateway itself says of a body; a second word on it is how requests are smuggled.
+RESERVED_HEADERS = frozenset({
+    "accept-encoding", "connection", "content-encoding", "content-length", "content-type",
+    "expect", "inference-header-content-length", "keep-alive", "te", "trailer",
+    "transfer-encoding", "upgrade", "x-request-timeout-ms",
+})  # fmt: skip
+
+
+class RemoteConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the server at `url` is asked."""
+
+    model: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            max_length=256,
+            description="The name that the model has there; null: the same as here.",
+        ),
+    ] = None
+    version: Annotated[
+        str | None,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            max_length=64,
+            description=(
+                "The version that is asked for; null: the server's choice. "
+                "Danger: servers without versions (KServe's) refuse requests that name one."
+            ),
+        ),
+    ] = None
+    headers: Annotated[
+        dict[
+            Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=128)],
+            Annotated[
+                str, Meta(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$", max_length=8000)
+            ],
+        ],
+        Meta(
+            max_length=32,
+            description=(
+                "Headers of every request to it, such as `Authorization: Bearer ${TOKEN}`; their "
+                "values are shown nowhere. Danger: over http anybody on the line can read them."
+            ),
+        ),
+    ] = {}
+    tls: TlsConfig = TlsConfig()
+    max_answer: Annotated[
+        Size,
+        Meta(
+            ge=1024,
+            description=(
+                "The largest body that is read from it. "
+                "Danger: the gateway holds this much for each of its requests."
+            ),
+        ),
+    ] = 64 << 20
+    idle_timeout: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            description=(
+                "How long a connection to it is kept between requests. Danger: keep it below the "
+                "server's own (5s on uvicorn), or requests meet closed connections."
+            ),
+        ),
+    ] = 4.0
+
+    def __post_init__(self) -> None:
+        for name in self.headers:
+            if name.lower() in RESERVED_HEADERS:
+                raise ValueError(f"headers: {name} is set by the gateway itself; remove it")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gateway.telemetry import Telemetry
+    from gateway.upstream.discovery import Discovery
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.outstanding import Outstanding
     from gateway.upstream.policy import Policy
@@ -64,7 +65,9 @@ class Pool(Choice):
         self._telemetry = telemetry
         self._on_change: list[Callable[[], None]] = []
         self._attempts: dict[tuple[str, str], Callable[[float], None]] = {}
+        self._followed: dict[Discovery, asyncio.Task[None] | None] = {}
         self._begin: Callable[[Endpoint], None] | None = None
+        self._follow: Callable[[Discovery], asyncio.Task[None]] | None = None
         self._work: dict[Endpoint, tuple[asyncio.Task[None], ...]] = {}
 
     def __repr__(self) -> str:
@@ -103,6 +106,22 @@ class Pool(Choice):
             self.learn()
             self._let_go(endpoint)
 
+    def follow(self, name: Discovery) -> None:
+        """Have endpoints come and go as the addresses of *name* do."""
+        self._followed[name] = None if self._follow is None else self._follow(name)
+
+    def unfollow(self, name: Discovery) -> None:
+        """Remove the endpoints of *name*, and ask no more for its addresses."""
+        task = self._followed.pop(name, None)
+        if task is not None:
+            task.cancel()
+        name.stop()
+
+    @property
+    def followed(self) -> tuple[Discovery, ...]:
+        """The names whose addresses are endpoints of it."""
+        return tuple(self._followed)
+
     async def emptied(self) -> None:
         """Wait until whatever has been removed until now has finished what it had."""
         for gone in list(self.leaving.values()):
@@ -137,7 +156,8 @@ class Pool(Choice):
             return
         self.info = served[0]
         self.batched = served[0].batched
-        if len({info.digest for info in served}) > 1:
+        # The digest of a server elsewhere may be of its description, and says nothing of the file.
+        if len({info.digest for info in served if not info.digest.startswith("~")}) > 1:
             log.warning(
                 "the workers of model %s have different files: clients get answers of either, "
                 "until all have been restarted",
@@ -202,13 +222,18 @@ class Pool(Choice):
                     connection = group.create_task(endpoint.transport.run())
                     self._work[endpoint] = (connection, group.create_task(watch))
 
-                self._begin = begin
+                def follow(name: Discovery) -> asyncio.Task[None]:
+                    return group.create_task(name.run())
+
+                self._begin, self._follow = begin, follow
+                for name in self._followed:
+                    self._followed[name] = follow(name)
                 for endpoint in (*self.endpoints, *self.held):
                     begin(endpoint)
                 # Endpoints may come at any time, so the group must not end with the last one.
                 await asyncio.get_running_loop().create_future()
         finally:
-            self._begin = None
+            self._begin = self._follow = None
             self._work.clear()
 
     def _let_go(self, endpoint: Endpoint) -> None:
@@ -218,3 +243,9 @@ class Pool(Choice):
         self.leaving.pop(endpoint).set()
         for task in self._work.pop(endpoint, ()):
             task.cancel()
+        present = (*self.endpoints, *self.held, *self.leaving)
+        if all(other.name != endpoint.name for other in present):
+            # Addresses that come and go for ever must not leave a series each.
+            self._telemetry.forget_endpoint(endpoint.name)
+            for key in [key for key in self._attempts if key[0] == endpoint.name]:
+                del self._attempts[key]

@@ -63,7 +63,8 @@ class SlowStart:
         if self._ramps and not self._is_warm(endpoints):
             for endpoint in list(self._ramps):
                 self._ramps.pop(endpoint).cancel()
-                endpoint.cap = endpoint.whole
+                if not endpoint.resting:
+                    endpoint.cap = endpoint.whole
                 self._changed(endpoint)
 
     def _is_warm(self, endpoints: Iterable[Endpoint]) -> bool:
@@ -87,7 +88,8 @@ class SlowStart:
         )
 
     def _raise(self, endpoint: Endpoint, steps: int, done: int) -> None:
-        endpoint.cap = max(endpoint.cap, endpoint.whole * done // steps)
+        if not endpoint.resting:
+            endpoint.cap = max(endpoint.cap, endpoint.whole * done // steps)
         if done < steps:
             self._wait(endpoint, steps, done)
         else:

@@ -20,10 +20,10 @@ class Upcall(Protocol):
         ...
 
     def went_down(self, reason: str) -> None:
-        """The peer can no longer be reached.
+        """Nothing more can be sent to the peer.
 
         Told before anybody hears that what the peer had has failed: who tries again at once must
-        find another.
+        find another. A peer that goes in order may still answer what it has.
         """
         ...
 

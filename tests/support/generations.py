@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway import changeover, serving
+from gateway import changeover, pools, serving
 from gateway.access_log import AccessLog
 from gateway.config.load import read
 from gateway.config.placement import placed
-from gateway.pipeline import Spot
+from gateway.pools import Spot
 from gateway.serving import Gateway
 from gateway.telemetry import Telemetry
 from gateway.upstream.endpoint import Endpoint
@@ -53,6 +53,9 @@ class Stage:
         self.info: dict[str, ModelInfo | None] = {}
         monkeypatch.setattr(changeover, "make_endpoint", self.make_endpoint)
         monkeypatch.setattr(serving, "make_endpoint", self.make_endpoint)
+        monkeypatch.setattr(pools, "make_endpoint", self.make_endpoint)
+        # The addresses of every name, as `resolve` gives them.
+        self.addresses: list[str] = []
         self.telemetry = Telemetry(first.models)
         self.config = first
         self.generation = Generation(1, "1", placed(first))
@@ -62,7 +65,12 @@ class Stage:
             runtime=Path("nowhere"),
             telemetry=self.telemetry,
             access_log=AccessLog(telemetry=self.telemetry),
+            resolver=self.resolve,
         )
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of any name."""
+        return self.addresses
 
     def make_endpoint(self, spot: Spot, section: ModelConfig, pool: Pool) -> Endpoint:
         """An endpoint on a peer that is up at once, unless *info* says None for its model."""

@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from gateway.upstream.link import Link
 from gateway.wire.frames import (
     ErrorHead,
     Frame,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from gateway.upstream.transport import Upcall
     from gateway.wire.tensor import Tensor
 
 
@@ -40,6 +42,11 @@ class Received:
         self.id = received.id
         self.head = read_head(received.head, InferHead)
         self.inputs = read_tensors(self.head.inputs, received.body)
+
+    @property
+    def budget(self) -> float:
+        """Microseconds that the sender still had."""
+        return self.head.budget
 
     def result(
         self, *outputs: Tensor, queue: int = 0, compute: int = 0, rows: int = 1, held: int = 0
@@ -119,6 +126,10 @@ class ScriptedWorker:
 
     def __repr__(self) -> str:
         return f"<ScriptedWorker {self.address} {len(self.connections)} connections>"
+
+    def transport(self, upcall: Upcall, **options: Any) -> Link:
+        """A link to it, with *options* of its own."""
+        return Link(self.address, upcall, **options)
 
     async def __aenter__(self) -> Self:
         await self.listen()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.units import (
     ADDRESS,
     DURATION,
+    SERVER_URL,
     SHARE,
     SIZE,
     WORKER_ADDRESS,
@@ -21,14 +22,16 @@ from gateway.units import (
     format_duration,
     format_share,
     format_size,
+    host_of,
     parse_address,
     parse_duration,
+    parse_server_url,
     parse_share,
     parse_size,
     parse_worker_address,
 )
 
-UNITS = (DURATION, SIZE, SHARE, ADDRESS, WORKER_ADDRESS)
+UNITS = (DURATION, SIZE, SHARE, ADDRESS, WORKER_ADDRESS, SERVER_URL)
 
 
 @pytest.mark.parametrize(
@@ -144,3 +147,42 @@ def test_any_text_is_a_value_or_a_fault(unit: Unit, text: str) -> None:
     except ValueError:
         return
     assert re.search(unit.pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("http://10.0.0.7:8000", ("10.0.0.7", 8000)),
+        ("http://triton.models.svc", ("triton.models.svc", 80)),
+        ("https://triton.models.svc/", ("triton.models.svc", 443)),
+        ("https://[::1]:8443", ("::1", 8443)),
+        ("http://[::1]", ("::1", 80)),
+    ],
+)
+def test_a_server_url_is_a_place(text: str, place: tuple[str, int]) -> None:
+    """With the port of its scheme where it names none."""
+    assert host_of(parse_server_url(text)) == place
+
+
+def test_the_place_of_a_worker_is_found_the_same_way() -> None:
+    """A name or an address, and a port."""
+    assert host_of("tcp:workers.svc:9000") == ("workers.svc", 9000)
+    assert host_of("tcp:[::1]:9000") == ("::1", 9000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "10.0.0.7:8000", "ftp://h:1", "http://", "http://h:0", "http://h:65536", "http://h/v2",
+     "http://h:1?x=1", "http://h:1#x", "http://h h:1", "HTTP://h:1", "http://h:1/\n"],
+)  # fmt: skip
+def test_other_server_urls_are_refused(text: str) -> None:
+    """With what would be right."""
+    with pytest.raises(ValueError, match=r"expected http://HOST:PORT or https://HOST:PORT"):
+        parse_server_url(text)
+
+
+def test_a_key_in_a_url_is_refused_and_not_repeated() -> None:
+    """It would stand in logs and labels."""
+    with pytest.raises(ValueError, match=r"remote\.headers") as raised:
+        parse_server_url("http://user:s3cret@h:1")
+    assert "s3cret" not in str(raised.value)

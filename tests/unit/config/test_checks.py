@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.backend import WorkerConfig
 from gateway.config.checks import model_files
 from gateway.config.load import read
-from gateway.config.root import WorkerConfig
 from gateway.errors import ConfigError
 
 
@@ -65,7 +65,7 @@ def test_store_has_room_for_an_entry() -> None:
 def test_backend_is_either_started_or_elsewhere(backend: str) -> None:
     """It cannot be both, nor nothing."""
     assert fault(f"models: {{a: {{backends: [{backend}]}}}}") == (
-        "f:1: models.a.backends[0]: expected either worker or address"
+        "f:1: models.a.backends[0]: expected either worker, address or url"
     )
 
 

@@ -42,3 +42,16 @@ def test_a_model_named_env_is_shown() -> None:
     section = msgspec.to_builtins(Worker("models/digits", {"A": "1"}))
     config = Named(models={"env": section})
     assert shown(config)["models"]["env"] == {"path": "models/digits", "env": {"A": "***"}}
+
+
+class Server(msgspec.Struct):
+    """A section with headers, as that of a server elsewhere."""
+
+    url: str
+    headers: dict[str, str]
+
+
+def test_header_values_are_masked() -> None:
+    """They are what a server elsewhere lets us in by."""
+    section = Server("http://far:8000", {"Authorization": "Bearer s3cret"})
+    assert shown(section) == {"url": "http://far:8000", "headers": {"Authorization": "***"}}

@@ -10,7 +10,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from gateway.config.load import load
+from gateway.config.load import load, read
 from gateway.config.placement import placed
 from gateway.control.operations import Operations, Outcome
 from gateway.control.publisher import OperationFailed, Publisher
@@ -261,6 +261,21 @@ def test_endpoints_are_workers_and_those_elsewhere(desk: Desk) -> None:
     assert desk.operations.endpoints("m") == ["m-0", "m-1", "tcp:10.0.0.7:9000"]
     assert desk.operations.models_of("m-1") == ["m"]
     assert desk.operations.models_of("m-9") == []
+
+
+def test_servers_elsewhere_are_endpoints_of_their_models(desk: Desk) -> None:
+    """By model and place, and by address where a name is resolved; only those that may be."""
+    text = (
+        "models: {m: {backends: [{url: 'http://far:8000'}, {url: 'https://[::1]'}]},"
+        " n: {backends: [{url: 'http://far:8000'}, {address: 'tcp:w:9', resolve: 5s}]}}"
+    )
+    desk.operations.config = read(text, name="f", files=False)
+    assert desk.operations.endpoints("n") == ["n@far:8000", "tcp:w:9#ADDRESS"]
+    assert desk.operations.models_of("m@far:8000") == ["m"]
+    assert desk.operations.models_of("m@[::1]:443") == ["m"]
+    assert desk.operations.models_of("tcp:w:9#10.0.0.1") == ["n"]
+    assert desk.operations.models_of("tcp:w:9") == []
+    assert desk.operations.models_of("") == []
 
 
 def test_an_outcome_reads_as_json() -> None:

@@ -78,3 +78,19 @@ def test_models_that_are_added_have_series_of_their_own() -> None:
     for model in ("a", "b", "c"):
         telemetry.queued_rows.cell(model).value = 1
     assert set(telemetry.queued_rows.cells) == {("a",), ("b",), ("unknown",)}
+
+
+def test_an_endpoint_that_is_gone_leaves_no_series() -> None:
+    """In no family, and those of others stay."""
+    telemetry = Telemetry(models=["m"])
+    for endpoint in ("gone", "here"):
+        telemetry.attempts.cell("m", endpoint, "ok").value = 1
+        telemetry.upstream_seconds.cell("m", endpoint).observe(1.0)
+        telemetry.pending.cell(endpoint).value = 1
+        telemetry.endpoint_state.cell(endpoint, "ready").value = 1
+        telemetry.ejections.cell(endpoint, "probe").value = 1
+    telemetry.retries.cell("m", "gone").value = 1
+    telemetry.forget_endpoint("gone")
+    left = [values for family in telemetry.families.values() for values in family.cells]
+    assert [values for values in left if "gone" in values] == [("m", "gone")]
+    assert sum("here" in values for values in left) == 5
