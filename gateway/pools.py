@@ -17,6 +17,7 @@ from gateway.units import host_of
 from gateway.upstream.caller import Caller
 from gateway.upstream.discovery import Discovery, look_up
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.gradient import Gradient
 from gateway.upstream.health import Ejection, Liveness
 from gateway.upstream.link import Link
 from gateway.upstream.options import RemoteConfig
@@ -79,11 +80,12 @@ class Spot(NamedTuple):
     at: str = ""
     remote: RemoteConfig = RemoteConfig()
     tls: ssl.SSLContext | None = None
+    adaptive: bool = False
 
     @property
     def recipe(self) -> object:
         """What an endpoint is made of once and for all: a change of it takes another one."""
-        return self.cap, self.tier, self.at, self.remote
+        return self.cap, self.adaptive, self.tier, self.at, self.remote
 
 
 def spots(name: str, config: ModelConfig, generation: Generation, runtime: Path) -> list[Spot]:
@@ -106,8 +108,12 @@ def spots(name: str, config: ModelConfig, generation: Generation, runtime: Path)
 def _spot(
     name: str, address: str, backend: BackendConfig, *, own: bool = False, at: str = ""
 ) -> Spot:
-    cap = None if backend.max_concurrency == "auto" else backend.max_concurrency
-    return Spot(name, address, backend.weight, cap, own, backend.tier, at, backend.remote)
+    most = backend.max_concurrency
+    cap = most if isinstance(most, int) else None
+    adaptive = most == "adaptive"
+    return Spot(
+        name, address, backend.weight, cap, own, backend.tier, at, backend.remote, adaptive=adaptive
+    )
 
 
 def _checked(spot: Spot) -> Spot:
@@ -141,6 +147,7 @@ def make_endpoint(spot: Spot, config: ModelConfig, pool: Pool) -> Endpoint:
         weight=spot.weight,
         tier=spot.tier,
         cap=spot.cap,
+        gradient=Gradient() if spot.adaptive else None,
         attempt_timeout=config.timeouts.attempt,
     )
 

@@ -188,12 +188,13 @@ class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         ),
     ] = 0
     max_concurrency: Annotated[
-        Literal["auto"] | Annotated[int, Meta(ge=1, le=4096)],
+        Literal["auto", "adaptive"] | Annotated[int, Meta(ge=1, le=4096)],
         Meta(
             description=(
                 "Batches that one worker of it is sent at the same time; auto: one more than it "
                 "runs at the same time, so that it never waits for the line. A server at url that "
-                "does not tell is taken for one that runs 4."
+                "does not tell is taken for one that runs 4. adaptive: as many as do not make it "
+                "slower, found out from its answers."
             )
         ),
     ] = "auto"

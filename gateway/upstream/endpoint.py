@@ -26,6 +26,7 @@ from gateway.upstream.health import Ejection, Liveness
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.upstream.gradient import Gradient
     from gateway.upstream.policy import Loaded
     from gateway.upstream.transport import Reply, Transport, Upcall
     from gateway.wire.message import InferRequest, InferResponse
@@ -71,7 +72,8 @@ class Endpoint:
     """One worker address; call it to send it a request.
 
     *cap* bounds the requests in flight; None takes the worker's parallelism and one more, which
-    hides the way there and back. *attempt_timeout* is in seconds, 0 leaves it to the deadline.
+    hides the way there and back. With a *gradient* the bound is what that finds out instead.
+    *attempt_timeout* is in seconds, 0 leaves it to the deadline.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Endpoint:
         weight: float = 1.0,
         tier: int = 0,
         cap: int | None = None,
+        gradient: Gradient | None = None,
         attempt_timeout: float = 0.0,
     ) -> None:
         self.name = name
@@ -103,6 +106,7 @@ class Endpoint:
         # What other gateway processes have pending here, requests and rows, if that is known.
         self.elsewhere: Callable[[], tuple[int, int]] | None = None
         self._own_cap = cap
+        self._gradient = gradient
         self._typical = 0.0
         self._rest: asyncio.TimerHandle | None = None
         self._watcher = watcher
@@ -125,6 +129,8 @@ class Endpoint:
     @property
     def whole(self) -> int:
         """The cap of an endpoint that is warm."""
+        if self._gradient is not None:
+            return self._gradient.limit
         if self._own_cap is not None or self.info is None:
             return self._own_cap or 2
         return self.info.parallelism + 1
@@ -169,7 +175,7 @@ class Endpoint:
             result = "ok"
             if self.ejection.succeeded(probe=probe):
                 self._watcher.returned(self)
-            self._typical += (perf_counter() - started - self._typical) * 0.1
+            self._learn(rows, perf_counter() - started)
         except UpstreamError as error:
             result = error.code
             if isinstance(error, Busy):
@@ -241,6 +247,8 @@ class Endpoint:
 
     def rests(self, seconds: float) -> None:
         """Send nothing for *seconds*, as it asked for; a shorter rest does not end a longer one."""
+        if self._gradient is not None:
+            self._gradient.failed()
         loop = asyncio.get_running_loop()
         rest = self._rest
         if rest is not None:
@@ -254,6 +262,14 @@ class Endpoint:
     def resting(self) -> bool:
         """Asked to be spared for a while."""
         return self._rest is not None
+
+    def _learn(self, rows: int, seconds: float) -> None:
+        """An answer to *rows* took *seconds*."""
+        self._typical += (seconds - self._typical) * 0.1
+        if self._gradient is not None:
+            self._gradient.observe(rows, seconds, in_flight=self.pending)
+            if not self.resting:
+                self.cap = self.whole
 
     def _rested(self) -> None:
         self._rest = None

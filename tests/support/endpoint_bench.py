@@ -9,6 +9,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.gradient import Gradient
 from gateway.upstream.health import Ejection, Liveness
 from gateway.wire.message import InferResponse
 from tests.support.upstream import Clock, ScriptedPeer, request
@@ -54,7 +55,13 @@ class Notes:
 class Bench:
     """One endpoint over a scripted peer."""
 
-    def __init__(self, *, attempt_timeout: float = 0.0, cap: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        attempt_timeout: float = 0.0,
+        cap: int | None = None,
+        gradient: Gradient | None = None,
+    ) -> None:
         self.clock = Clock()
         self.notes = Notes()
         self.peer = ScriptedPeer()
@@ -65,6 +72,7 @@ class Bench:
             ejection=Ejection(clock=self.clock, consecutive=2, jitter=0),
             liveness=Liveness(fall=2),
             cap=cap,
+            gradient=gradient,
             attempt_timeout=attempt_timeout,
         )
         self.peer.comes_up()

@@ -9,10 +9,12 @@ import pytest
 from gateway.drive import drive
 from gateway.errors import (
     AttemptTimeout,
+    Busy,
     ConnectFailed,
     UpstreamError,
 )
 from gateway.promise import Promise
+from gateway.upstream.gradient import Gradient
 from tests.support.endpoint_bench import Bench
 from tests.support.upstream import request, settle
 
@@ -110,3 +112,35 @@ async def test_good_probes_change_nothing() -> None:
     await watched(bench, [0.1] * 5)
     assert bench.endpoint.state == "ejected"
     assert bench.peer.dropped == []
+
+
+# Adaptive cap.
+
+
+async def test_the_cap_follows_what_the_gradient_finds() -> None:
+    """Up with answers as quick as ever, and no further than what is used asks for."""
+    gradient = Gradient(initial=2)
+    bench = Bench(gradient=gradient)
+    assert bench.endpoint.cap == 2
+    for _ in range(30):
+        together = [bench.endpoint(request()) for _ in range(bench.endpoint.cap)]
+        answers = [asyncio.ensure_future(each) for each in together]
+        await settle()
+        for sent in bench.peer.sent:
+            if not sent.answer.done():
+                sent.respond()
+        await asyncio.gather(*answers)
+    assert bench.endpoint.cap == gradient.limit > 2
+
+
+async def test_a_busy_server_gets_a_tenth_less() -> None:
+    """And nothing while it wants to be spared."""
+    gradient = Gradient(initial=20)
+    bench = Bench(gradient=gradient)
+    task = asyncio.ensure_future(bench.endpoint(request()))
+    await settle()
+    bench.peer.sent[0].fail(Busy("full", retry_after=0.01))
+    with pytest.raises(Busy):
+        await task
+    assert bench.endpoint.cap == 0
+    assert gradient.limit == 18
