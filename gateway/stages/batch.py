@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # Below this many seconds for a full batch, cutting batches to fit a deadline is not worth its cost.
 _QUICK: Final = 0.001
+# The part of its time that an answer may be expected to take. In a standing overload the queue is
+# as long as this allows, and an answer that is as likely late as not is work for nothing.
+_IN_TIME: Final = 0.85
 
 
 class Batch:
@@ -73,6 +76,8 @@ class Batch:
         self._waker: asyncio.TimerHandle | None = None
         self.cost = cost or Cost()
         self._rate = DrainRate()
+        # Seconds from sending a batch to its answer, its wait at the worker included.
+        self._upstream = 0.0
         self._dispatched = telemetry.queue_seconds.cell(model, "dispatched")
         self._expired = telemetry.queue_seconds.cell(model, "expired")
         self._client_gone = telemetry.queue_seconds.cell(model, "client_gone")
@@ -147,7 +152,7 @@ class Batch:
         wait = self._rate.seconds(ahead)
         left = request.deadline - entry.queued_at
         # Behind a longer wait the newest go first, and this is the newest.
-        if wait + self.cost.seconds(entry.rows) > left and wait < self._newest_first_after:
+        if wait + self._upstream > _IN_TIME * left and wait < self._newest_first_after:
             raise self._refusal(
                 "predicted",
                 f"{ahead} rows wait for model '{self._model}', which takes about {wait:.3f} s; "
@@ -225,6 +230,7 @@ class Batch:
     def _landed(self, request: InferRequest) -> None:
         """A batch was answered."""
         trace = request.trace
+        self._upstream += (trace.upstream - self._upstream) * 0.1
         if trace.infer:
             self.cost.observe(trace.batch_rows or request.rows, trace.infer)
         self._rate.landed(request.rows, perf_counter(), waiting=bool(self._lines))
