@@ -30,7 +30,6 @@ class Balance:
             endpoint = pool.pick(request.avoid)
         if endpoint is None:
             raise NoReadyEndpoint(f"no endpoint of model '{request.model}' is ready")
-        request.at = endpoint.name
         try:
             return await endpoint(request)
         except UpstreamError:

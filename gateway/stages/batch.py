@@ -135,20 +135,13 @@ class Batch:
     def _judge(self, entry: Entry) -> None:
         """Raise Shed where *entry* has no room, or would not be served in time."""
         lines, request = self._lines, entry.request
-        while lines.rows and not self._has_room(entry):
-            full = self._refusal(
-                "full",
-                f"the queue of model '{self._model}' is full ({lines.rows} rows, "
-                f"{lines.bytes} bytes); its limits are {self._queue_rows} rows and "
-                f"{self._queue_bytes} bytes",
-                self._rate.seconds(lines.rows),
-            )
-            lesser = lines.last_below(request)
-            if lesser is None:
-                raise full
-            lines.remove(lesser)
-            lesser.fail(full)
         ahead = lines.ahead_of(request)
+        if not self._has_room(entry) and (
+            lines.last_below(request) is None
+            # Nothing is dropped for what finds no room even then.
+            or (ahead and ahead + entry.rows > self._queue_rows)
+        ):
+            raise self._full()
         wait = self._rate.seconds(ahead)
         left = request.deadline - entry.queued_at
         # Behind a longer wait the newest go first, and this is the newest.
@@ -159,6 +152,22 @@ class Batch:
                 f"the request has {left:.3f} s",
                 wait,
             )
+        while lines.rows and not self._has_room(entry):
+            full, lesser = self._full(), lines.last_below(request)
+            if lesser is None:
+                raise full
+            lines.remove(lesser)
+            lesser.fail(full)
+
+    def _full(self) -> Shed:
+        lines = self._lines
+        return self._refusal(
+            "full",
+            f"the queue of model '{self._model}' is full ({lines.rows} rows, "
+            f"{lines.bytes} bytes); its limits are {self._queue_rows} rows and "
+            f"{self._queue_bytes} bytes",
+            self._rate.seconds(lines.rows),
+        )
 
     def _has_room(self, entry: Entry) -> bool:
         lines = self._lines

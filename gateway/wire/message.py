@@ -62,8 +62,9 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     affinity: bytes = b""
 
     def take_over(self, other: Trace) -> None:
-        """What *other*, the trace of another attempt at the same request, learned of its answer."""
+        """What *other* learned of an answer: the trace of another attempt, or of the batch."""
         self.queue += other.queue
+        self.preprocess += other.preprocess
         self.upstream = other.upstream
         self.infer = other.infer
         self.endpoint = other.endpoint
@@ -75,14 +76,8 @@ class Trace(msgspec.Struct, eq=False, gc=False):
         far = self.far
         if far is not None:
             self.far = None
-            self.queue += far.queue
-            self.preprocess += far.preprocess
-            self.upstream = far.upstream
-            self.infer = far.infer
-            self.endpoint = far.endpoint
-            self.digest = far.digest or self.digest
             self.attempts += far.attempts
-            self.batch_rows = far.batch_rows
+            self.take_over(far)
         return self
 
 
@@ -117,7 +112,7 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     *key* is the cache's digest of the question once it is known. *members* is the number of
     clients' requests that a batch merged into this one; *attempts* counts how often it has been
     sent, *avoid* names the endpoints that failed it,
-    *kills* counts those that died while they had it, *at* is where it is. *tenant* is whoever asks,
+    *kills* counts those that died while they had it. *tenant* is whoever asks,
     where that is known. *finish*, where it is set, makes the model's
     inputs of *inputs*, rows apart, and is left to whoever merges, as it costs the same for many
     rows as for one. *inputs*, *outputs* and *parameters* are never changed in place.
@@ -139,7 +134,6 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     kills: int = 0
     members: int = 1
     tenant: str = ""
-    at: str = ""
     finish: Finish | None = None
 
     def __repr__(self) -> str:

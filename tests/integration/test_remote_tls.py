@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
 import subprocess
 from typing import TYPE_CHECKING
@@ -16,8 +15,6 @@ from tests.support.scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl program")
 
 
 def certificate(directory: Path, name: str) -> Path:

@@ -86,6 +86,22 @@ async def test_a_full_queue_drops_the_lowest_priority_for_a_higher_one() -> None
     fleet.assert_idle()
 
 
+async def test_nothing_is_dropped_for_what_finds_no_room_even_then() -> None:
+    """A higher priority that is too large leaves the lower ones where they are."""
+    fleet = Fleet(up=False, queue_rows=4, max_rows=1)
+    waiting = [fleet.ask(asked(1)), fleet.ask(asked(2)), fleet.ask(asked(3, priority=3))]
+    await settle()
+    large = request(4, 5, 6)
+    large.priority = 2
+    with pytest.raises(Shed, match="is full"):
+        await fleet.ask(large)
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+    await settle()
+    fleet.assert_idle()
+
+
 def drains_at(fleet: Fleet, rows_per_second: float) -> None:
     """Let the queue's rate be known."""
     now = 0.0
