@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gateway.upstream.pool import Pool
     from gateway.wire.message import Service
     from gateway.wire.model import ModelInfo
+    from gateway.wire.tensor import Buffer
 
 
 log = logging.getLogger(__name__)
@@ -218,6 +219,10 @@ class Model:
             except ConfigError as error:
                 self._info, self.fault = None, str(error)
         return self._info
+
+    def turn_away(self, body: Buffer) -> None:
+        """See `Batch.turn_away`."""
+        self.batch.turn_away(body)
 
     @property
     def ready(self) -> bool:

@@ -16,7 +16,7 @@ from gateway.stages.cost import Cost
 from gateway.stages.drain_rate import DrainRate
 from gateway.stages.entry import enqueued
 from gateway.stages.flight import Flights
-from gateway.stages.lines import Lines
+from gateway.stages.lines import DEFAULT_LEVEL, Lines
 from gateway.stages.merge import compatibility, merge, placed
 from gateway.wire.message import NEVER
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.telemetry import Telemetry
     from gateway.upstream.pool import Pool
     from gateway.wire.message import InferRequest, InferResponse, Service
+    from gateway.wire.tensor import Buffer
 
 # Below this many seconds for a full batch, cutting batches to fit a deadline is not worth its cost.
 _QUICK: Final = 0.001
@@ -131,6 +132,21 @@ class Batch:
             self._pump_due = True
             loop.call_soon(self._pump)
         return entry
+
+    def turn_away(self, body: Buffer) -> None:
+        """Raise Shed where a request with *body* finds the queue full, before it is decoded.
+
+        One that may have a priority is decoded first, and then judged by it.
+        """
+        lines = self._lines
+        if lines.rows < self._queue_rows and lines.bytes < self._queue_bytes:
+            return
+        if not lines or lines.lowest > DEFAULT_LEVEL:
+            return
+        text = bytes(body)
+        # An escape may hide the word.
+        if b"priority" not in text and b"\\" not in text:
+            raise self._full()
 
     def _judge(self, entry: Entry) -> None:
         """Raise Shed where *entry* has no room, or would not be served in time."""

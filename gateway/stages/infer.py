@@ -11,12 +11,13 @@ from gateway.errors import ModelNotFound, NoReadyEndpoint
 from gateway.wire.message import InferRequest, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from gateway.exchange import Answer, Codec, Exchange
     from gateway.wire.message import Service
     from gateway.wire.model import ModelInfo
+    from gateway.wire.tensor import Buffer
 
 # Bytes of JSON that take about a millisecond to decode; more of them would hold up the loop.
 OFF_LOOP: Final = 256 << 10
@@ -37,6 +38,11 @@ class Served(Protocol):
     @property
     def service(self) -> Service:
         """The model's stack."""
+        ...
+
+    @property
+    def turn_away(self) -> Callable[[Buffer], None]:
+        """Raises Shed for a body that need not be decoded, since the queue is full."""
         ...
 
     @property
@@ -166,17 +172,7 @@ class Infer:
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """Answer *exchange*; raises ModelNotFound, InvalidRequest, or what the stack raises."""
-        model = self._models.get(exchange.model)
-        if model is None:
-            known = ", ".join(sorted(self._models))
-            raise ModelNotFound(f"unknown model '{exchange.model}'; this server has: {known}")
-        info = model.info
-        if info is None:
-            raise NoReadyEndpoint(f"model '{exchange.model}' is not loaded by any worker yet")
-        if exchange.version and exchange.version != info.version:
-            raise ModelNotFound(
-                f"model '{info.name}' has no version {exchange.version}; it has {info.version}"
-            )
+        model, info = self._served(exchange)
         codec = exchange.codec
         exchange.trace.digest = info.digest
         questions = model.questions
@@ -185,6 +181,9 @@ class Infer:
             key = questions.key(exchange, info)
             request = questions.recall(key, exchange)
         if request is None:
+            if questions is None:
+                # Of a cached model a full queue may still answer: what is there needs no place.
+                model.turn_away(exchange.body)
             if len(exchange.body) > OFF_LOOP and not _is_sliced(exchange):
                 loop = asyncio.get_running_loop()
                 request = await loop.run_in_executor(self._executor, codec.decode, exchange, info)
@@ -210,6 +209,21 @@ class Infer:
                 self._executor, codec.encode, exchange, request, response, info
             )
         return codec.encode(exchange, request, response, info)
+
+    def _served(self, exchange: Exchange) -> tuple[Served, ModelInfo]:
+        """The model that *exchange* asks for; raises ModelNotFound, NoReadyEndpoint."""
+        model = self._models.get(exchange.model)
+        if model is None:
+            known = ", ".join(sorted(self._models))
+            raise ModelNotFound(f"unknown model '{exchange.model}'; this server has: {known}")
+        info = model.info
+        if info is None:
+            raise NoReadyEndpoint(f"model '{exchange.model}' is not loaded by any worker yet")
+        if exchange.version and exchange.version != info.version:
+            raise ModelNotFound(
+                f"model '{info.name}' has no version {exchange.version}; it has {info.version}"
+            )
+        return model, info
 
 
 def _header(exchange: Exchange, name: str) -> bytes:

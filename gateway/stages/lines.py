@@ -76,6 +76,11 @@ class Lines:
         """The instant at which the entry that waits longest was queued; must not be empty."""
         return min([line.entries[0].queued_at for line in self._lines.values()])
 
+    @property
+    def lowest(self) -> int:
+        """The lowest priority that waits, which is the greatest number; must not be empty."""
+        return max([line.level for line in self._lines.values()])
+
     def ahead_of(self, request: InferRequest) -> int:
         """The rows that go before *request*, if it is put at the end of its line."""
         level = level_of(request)

@@ -251,6 +251,7 @@ class Model:
 
     def __init__(self, fleet: Fleet) -> None:
         self.service = fleet.batch
+        self.turn_away = fleet.batch.turn_away
 
 
 async def test_a_cancelled_exchange_leaves_no_request_behind() -> None:

@@ -86,6 +86,27 @@ async def test_a_full_queue_drops_the_lowest_priority_for_a_higher_one() -> None
     fleet.assert_idle()
 
 
+async def test_a_full_queue_turns_bodies_away_undecoded() -> None:
+    """Unless they may have a priority, or a lower one waits that could be dropped."""
+    fleet = Fleet(up=False, queue_rows=2, max_rows=1)
+    away = fleet.batch.turn_away
+    away(b"{}")
+    waiting = [fleet.ask(asked(1)), fleet.ask(asked(2))]
+    await settle()
+    with pytest.raises(Shed, match="is full"):
+        away(b"{}")
+    away(b'{"parameters": {"priority": 1}}')
+    away(b'{"parameters": {"\\u0070riority": 1}}')
+    waiting.pop().cancel()
+    waiting.append(fleet.ask(asked(3, priority=3)))
+    await settle()
+    away(b"{}")
+    for task in waiting:
+        task.cancel()
+    await settle()
+    fleet.assert_idle()
+
+
 async def test_nothing_is_dropped_for_what_finds_no_room_even_then() -> None:
     """A higher priority that is too large leaves the lower ones where they are."""
     fleet = Fleet(up=False, queue_rows=4, max_rows=1)

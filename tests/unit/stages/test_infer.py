@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errors import InvalidRequest, ModelNotFound, NoReadyEndpoint
+from gateway.errors import InvalidRequest, ModelNotFound, NoReadyEndpoint, Shed
 from gateway.exchange import Answer, Exchange
 from gateway.stages.infer import OFF_LOOP, Infer, Questions
 from gateway.wire.message import CacheRules, InferRequest, InferResponse
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gateway.errors import GatewayError
     from gateway.wire.model import ModelInfo
+    from gateway.wire.tensor import Buffer
 
 SECRET = b"0123456789abcdef"
 
@@ -67,7 +68,13 @@ class Model:
         self.placed_by = ""
         self.seen: list[InferRequest] = []
         self._keyed = keyed
+        self.full = False
         self.answer: Callable[[InferRequest], InferResponse] = echo
+
+    def turn_away(self, body: Buffer) -> None:
+        """Refuse while *full*."""
+        if self.full:
+            raise Shed("full")
 
     async def service(self, request: InferRequest) -> InferResponse:
         """Echo."""
@@ -310,3 +317,15 @@ async def test_a_remembered_question_keeps_no_body_alive() -> None:
     await infer(asked)
     (kept,) = store.values()
     assert isinstance(kept.inputs[0].data, bytes)
+
+
+async def test_a_full_queue_refuses_before_the_body_is_decoded() -> None:
+    """Shedding stays cheap; of a cached model the answer may be there, so that one is looked up."""
+    model, codec = Model(), Notebook()
+    model.full = True
+    with pytest.raises(Shed):
+        await Infer({"m": model})(exchange(codec))
+    assert codec.decoded == []
+    model.questions = Questions(Store(), secret=b"s" * 16)
+    await Infer({"m": model})(exchange(codec))
+    assert len(codec.decoded) == 1
