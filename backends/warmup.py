@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from backends.errors import StartError
+from backends.independence import coupling
 from backends.repository import ModelFile
 from backends.session import PLATFORM, Session
 from backends.tensors import Feed, made_up
@@ -41,12 +42,14 @@ def warm_up(
     *data* is an .npz with an array for each input, else inputs are made up. *batched* None finds
     out: every input and output has a free first dimension, and two rows give two rows.
     *runs* 0 computes nothing: the description is then what the file declares.
+    Of a model with a batch dimension it is tried whether rows depend on each other.
     Raises StartError if a run fails.
     """
     free = all(spec.shape and spec.shape[0] == -1 for spec in session.inputs + session.outputs)
-    outputs, probe = session.outputs, None
+    outputs, probe, loaded = session.outputs, None, None
     if runs:
-        probe = _feed(session, _load(data, session) if data else _made_up(session, 1))
+        loaded = _load(data, session) if data else None
+        probe = _feed(session, loaded or _made_up(session, 1))
         given = _run(session, probe)
         for _ in range(runs - 1):
             _run(session, probe)
@@ -60,6 +63,7 @@ def warm_up(
         observed = [tensor.shape for tensor in given]
     else:
         observed = [spec.shape for spec in outputs]
+    rows = free if batched is None else batched
     info = ModelInfo(
         file.name,
         file.version,
@@ -67,9 +71,10 @@ def warm_up(
         file.digest,
         session.inputs,
         outputs,
-        batched=free if batched is None else batched,
+        batched=rows,
         labels=label_outputs(outputs, observed, file.labels),
         parallelism=parallelism,
+        coupling=coupling(session, loaded) if rows and runs else None,
     )
     return Warm(info, probe)
 

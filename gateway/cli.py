@@ -92,6 +92,7 @@ def serve(
 
 app.command()(admin.reload)
 app.add_typer(admin.backends, name="backends")
+app.add_typer(admin.cache, name="cache")
 
 
 @app.command()

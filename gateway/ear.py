@@ -18,6 +18,7 @@ from gateway.wire.orders import (
     Commit,
     Inbox,
     Prepare,
+    Purge,
     Reply,
     Settle,
     listen_for_orders,
@@ -95,6 +96,8 @@ class Ear:
             if isinstance(order, Settle):
                 await self._gateway.settled()
                 faults = ()
+            elif isinstance(order, Purge):
+                faults = tuple(await self._gateway.purge(order.model, order.tenant))
             else:
                 async with self._turn:
                     faults = tuple(await self._change(order))

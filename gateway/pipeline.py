@@ -9,34 +9,41 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+from gateway.caching import execution, obeyed, refuse_coupled, rows_apart, told_apart
 from gateway.errors import ConfigError
 from gateway.stages.admission import Admission
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
 from gateway.stages.deadline import Deadline
+from gateway.stages.freshness import Freshness
 from gateway.stages.hedge import Hedge
 from gateway.stages.infer import Infer
 from gateway.stages.observe import Observe
+from gateway.stages.payoff import Payoff
 from gateway.stages.postprocess import Postprocess
 from gateway.stages.preprocess import Preprocess
 from gateway.stages.question_key import QuestionKey
 from gateway.stages.rescue import Rescue
 from gateway.stages.retry import Retry, RetryBudget
+from gateway.stages.shared import Shared
+from gateway.stages.shared_tier import SharedTier
 from gateway.steps import client_info, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.access_log import AccessLog
+    from gateway.caching import Caching
     from gateway.config import Config, ModelConfig
     from gateway.exchange import ExchangeService
+    from gateway.stages.cache_options import ModelCacheConfig
     from gateway.stages.cost import Cost
     from gateway.stages.gate import Gate
     from gateway.stages.infer import Questions
-    from gateway.stores.memory import MemoryStore
     from gateway.telemetry import Telemetry
     from gateway.upstream.pool import Pool
     from gateway.wire.message import Service
@@ -90,8 +97,7 @@ def model_stack(
     config: ModelConfig,
     *,
     telemetry: Telemetry,
-    store: MemoryStore[Any],
-    secret: bytes,
+    caching: Caching,
     cost: Cost | None = None,
 ) -> Service:
     """What every request for one model meets; *cost* is what is known of the model's runs.
@@ -117,21 +123,7 @@ def model_stack(
 
     layers: list[Callable[[Any], Any]] = []
     if (cache := config.cache) is not None:
-        # Above Preprocess: a hit costs no processor time.
-        layers.append(
-            partial(
-                Cache,
-                store=store,
-                model=name,
-                digest=partial(told_apart, pool, digest(config.preprocess, config.postprocess)),
-                secret=secret,
-                ttl=cache.ttl,
-                jitter=cache.jitter,
-                lock_timeout=cache.lock_timeout,
-                max_entry_bytes=cache.max_entry_bytes,
-                telemetry=telemetry,
-            )
-        )
+        layers += cache_layers(model, config, cache, caching, telemetry)
     if config.postprocess:
         # Above Preprocess: it changes which outputs are asked for, before anything depends on it.
         layers.append(partial(Postprocess, steps=config.postprocess, info=lambda: pool.info))
@@ -179,6 +171,72 @@ def model_stack(
     return service
 
 
+def cache_layers(
+    model: Model,
+    config: ModelConfig,
+    cache: ModelCacheConfig,
+    caching: Caching,
+    telemetry: Telemetry,
+) -> list[Callable[[Any], Any]]:
+    """The stages of a cached model above all others, the cache of this process first."""
+    name, pool = model.name, model.pool
+    freshness = Freshness(
+        revalidate=cache.stale_while_revalidate,
+        if_error=cache.stale_if_error,
+        ready=lambda: pool.ready,
+    )
+    scope = caching.scope if cache.scope == "tenant" else caching.scope_of_all
+    steps = digest(config.preprocess, config.postprocess) + execution(config)
+    model.payoff = Payoff(always=not cache.adaptive)
+    tier = None
+    if caching.shared is not None:
+        tier = SharedTier(
+            caching.shared,
+            model=name,
+            ttl=cache.ttl,
+            jitter=cache.jitter,
+            grace=freshness.grace,
+            max_entry_bytes=cache.max_entry_bytes,
+            rng=Random(),
+        )
+    layers: list[Callable[[Any], Any]] = [
+        # Above Preprocess: a hit costs no processor time.
+        partial(
+            Cache,
+            store=caching.memory,
+            model=name,
+            digest=partial(told_apart, pool, steps),
+            scope=partial(scope, name),
+            rowwise=partial(rows_apart, pool, declared=cache.rows),
+            secret=caching.secret,
+            ttl=cache.ttl,
+            jitter=cache.jitter,
+            lock_timeout=cache.lock_timeout,
+            max_entry_bytes=cache.max_entry_bytes,
+            freshness=freshness,
+            verify=cache.verify,
+            obeys=obeyed(cache),
+            payoff=model.payoff,
+            shared=tier,
+            telemetry=telemetry,
+        )
+    ]
+    if tier is not None:
+        # Below Cache: what is here costs no look elsewhere, and of equal questions one looks.
+        layers.append(
+            partial(
+                Shared,
+                model=name,
+                tier=tier,
+                freshness=freshness,
+                lock_timeout=cache.lock_timeout,
+                payoff=Payoff(always=not cache.adaptive),
+                telemetry=telemetry,
+            )
+        )
+    return layers
+
+
 class Model:
     """A configured model: its pool, its stack, and what clients see of it.
 
@@ -191,13 +249,16 @@ class Model:
         self.config = config
         self.pool = pool
         self.batch: Batch
-        self.questions: Questions | None = None
+        # What its cache is worth, where it has one.
+        self.payoff: Payoff | None = None
+        self.shortcut: Questions | None = None
         # The header that requests are placed by, "" without one.
         self.placed_by = pool.header
         self.fault = ""
         self.service: Service
         self._preprocess = config.preprocess
         self._postprocess = config.postprocess
+        self._rows = "auto" if config.cache is None else config.cache.rows
         self._seen: ModelInfo | None = None
         self._info: ModelInfo | None = None
 
@@ -215,10 +276,18 @@ class Model:
             self._seen = seen
             self.fault = ""
             try:
+                if seen is not None and self._rows == "always":
+                    refuse_coupled(seen)
                 self._info = seen and client_info(seen, self._preprocess, self._postprocess)
             except ConfigError as error:
                 self._info, self.fault = None, str(error)
         return self._info
+
+    @property
+    def questions(self) -> Questions | None:
+        """The raw-body shortcut; None where there is none, or where the cache does not pay now."""
+        payoff = self.payoff
+        return None if payoff is None or payoff.idle else self.shortcut
 
     def turn_away(self, body: Buffer) -> None:
         """See `Batch.turn_away`."""
@@ -228,10 +297,3 @@ class Model:
     def ready(self) -> bool:
         """Whether a request would be answered."""
         return self.info is not None and self.pool.ready
-
-
-def told_apart(pool: Pool, steps: bytes) -> bytes:
-    """What a cache's keys must depend on besides the question: file, version and *steps*."""
-    info = pool.info
-    told = "" if info is None else f"{info.digest}\0{info.version}"
-    return told.encode() + steps

@@ -12,13 +12,15 @@ import asyncio
 import os
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gateway.caching import Caching
 from gateway.errors import ConfigError
 from gateway.pipeline import Model, exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.stages.gate import Gate
 from gateway.stages.infer import Questions
+from gateway.stores.local_generations import LocalGenerations
 from gateway.stores.memory import MemoryStore
 from gateway.upstream.discovery import look_up
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.config import BackendConfig, Config, ModelConfig
     from gateway.stages.batch import Batch
     from gateway.stages.cost import Cost
+    from gateway.stages.shelf import Cached
     from gateway.telemetry import Telemetry
     from gateway.upstream.discovery import Resolver
     from gateway.upstream.options import HealthConfig
@@ -69,9 +72,12 @@ class Gateway:
         self.outstanding = outstanding
         # One object for the whole life, which stages and servers hold: its content is replaced.
         self.models: dict[str, Model] = {}
-        self._store: MemoryStore[Any] = MemoryStore(max_bytes=config.cache.max_bytes)
+        self._store: MemoryStore[Cached] = MemoryStore(max_bytes=config.cache.max_bytes)
         # A key of this life alone: what another process makes of a body cannot be told from it.
         self._secret = os.urandom(32)
+        self.generations = LocalGenerations()
+        self.generations.subscribe(self._purged)
+        self._caching = Caching(self._store, secret=self._secret, generations=self.generations)
         self._begin: Callable[[Pool, HealthConfig], None] | None = None
         self._pools: dict[Pool, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Event] = set()
@@ -99,16 +105,26 @@ class Gateway:
         model = Model(name, section, pool)
         if section.cache is not None:
             memory: MemoryStore[InferRequest] = MemoryStore(max_bytes=_QUESTIONS)
-            model.questions = Questions(memory, secret=self._secret)
+            model.shortcut = Questions(memory, secret=self._secret)
         model.service = model_stack(
             model,
             section,
             telemetry=self.telemetry,
-            store=self._store,
-            secret=self._secret,
+            caching=self._caching,
             cost=cost,
         )
         return model
+
+    async def purge(self, model: str | None, tenant: str | None) -> list[str]:
+        """Give no more what is cached; None is all of them. Gives what stands in the way."""
+        self.generations.purge(model, tenant)
+        return []
+
+    def _purged(self) -> None:
+        """Decoded requests have keys of before the purge."""
+        for model in self.models.values():
+            if model.shortcut is not None:
+                model.shortcut.forget()
 
     def make_name(
         self, backend: BackendConfig, section: ModelConfig, pool: Pool, *, waiting: bool = False

@@ -17,6 +17,7 @@ from gateway import logs
 from gateway.config import load
 from gateway.control.actions import Actions
 from gateway.control.app import AdminApi
+from gateway.control.cache_view import cache_view
 from gateway.control.masking import shown
 from gateway.control.operations import Operations
 from gateway.control.publisher import Publisher
@@ -63,6 +64,11 @@ def main(arguments: Sequence[str]) -> int:
     api = AdminApi(
         runtime=options.runtime,
         config=lambda: shown(operations.config),
+        cache=lambda: cache_view(
+            board.merged(),
+            telemetry,
+            [name for name, model in operations.config.models.items() if model.cache is not None],
+        ),
         metrics=lambda: (board.collect(), CONTENT_TYPE),
         actions=Actions(operations),
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PATHS: Final = {
     "/v1/config/reload": "POST: put the configuration file into effect",
     "/v1/backends/{endpoint}": 'POST {"drained": true | false, "weight": number | null}',
+    "/v1/cache/purge": 'POST {"model": name, "tenant": name} or {"all": true}',
     "/v1/models/{model}/restart": "POST: replace the workers of a model one by one",
 }
 
@@ -47,6 +48,14 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     force: bool = False
 
 
+class Purged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be purged of the cache: of a model, of a tenant, of both, or all of it."""
+
+    model: str | None = None
+    tenant: str | None = None
+    all: bool = False
+
+
 class Actions:
     """The handlers over *operations*."""
 
@@ -57,6 +66,7 @@ class Actions:
         """Give *app* the routes."""
         app.router.add_post("/v1/config/reload", self.reload)
         app.router.add_post("/v1/backends/{endpoint}", self.endpoint)
+        app.router.add_post("/v1/cache/purge", self.purge)
         app.router.add_post("/v1/models/{model}/restart", self.restart)
 
     async def reload(self, request: web.Request) -> web.Response:
@@ -102,6 +112,27 @@ class Actions:
                 "generation": operations.generation.number,
             }
         )
+
+    async def purge(self, request: web.Request) -> web.Response:
+        """Let nothing that is cached now be given again."""
+        what = await _body(request, Purged)
+        operations = self._operations
+        if (what.model is None and what.tenant is None) != what.all:
+            raise refusal(
+                HTTPStatus.BAD_REQUEST,
+                'say what to purge: {"model": name}, {"tenant": name}, both of these, or '
+                '{"all": true} alone',
+            )
+        if what.model is not None and what.model not in operations.config.models:
+            there = ", ".join(operations.config.models)
+            raise refusal(HTTPStatus.NOT_FOUND, f"no model '{what.model}'; there are: {there}")
+        try:
+            await operations.purge(what.model, what.tenant)
+        except OperationFailed as error:
+            return _failed(error, "it is not certain that nothing is found any more")
+        parts = [f"{kind} {name}" for kind, name in (("model", what.model), ("tenant", what.tenant))
+                 if name is not None]  # fmt: skip
+        return as_json({"purged": ", ".join(parts) or "all"})
 
     async def restart(self, request: web.Request) -> web.Response:
         """Replace the workers of a model one by one."""

@@ -29,6 +29,7 @@ PATHS: Final = {
     "/healthz": "this process answers",
     "/metrics": "metrics of all processes, Prometheus text format",
     "/v1/backends": "models and their endpoints as the gateway processes see them",
+    "/v1/cache": "what the response cache did for each model",
     "/v1/config": "the configuration in effect",
 }
 
@@ -37,8 +38,9 @@ class AdminApi:
     """The admin API over the runtime directory *runtime*.
 
     *config* gives the configuration in effect, secrets masked already. *metrics* gives the text of
-    all metrics and its content type. *actions* is the part that changes something, None where this
-    API only reads. *clock* is wall-clock time, to tell stale files.
+    all metrics and its content type, *cache* what `cache_view` makes of them. *actions* is the part
+    that changes something, None where this API only reads. *clock* is wall-clock time, to tell
+    stale files.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class AdminApi:
         runtime: Path,
         config: Callable[[], dict[str, Any]],
         metrics: Callable[[], tuple[bytes, str]],
+        cache: Callable[[], dict[str, Any]],
         actions: Actions | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -54,6 +57,7 @@ class AdminApi:
         self._runtime = runtime
         self._config = config
         self._metrics = metrics
+        self._cache = cache
         self._clock = clock
 
     def application(self) -> web.Application:
@@ -63,6 +67,7 @@ class AdminApi:
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/v1/backends", self.backends)
+        app.router.add_get("/v1/cache", self.cache)
         app.router.add_get("/v1/config", self.config)
         if self._actions is not None:
             self._actions.add_to(app)
@@ -86,6 +91,10 @@ class AdminApi:
     async def backends(self, _: web.Request) -> web.Response:
         """Every model with its endpoints."""
         return as_json(backends(read_states(self._runtime, now=self._clock())))
+
+    async def cache(self, _: web.Request) -> web.Response:
+        """What the response cache did."""
+        return as_json(self._cache())
 
     async def config(self, _: web.Request) -> web.Response:
         """The configuration in effect."""

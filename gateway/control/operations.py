@@ -153,6 +153,16 @@ class Operations:
                     await self._publisher.tidy()
             return replaced
 
+    async def purge(self, model: str | None, tenant: str | None) -> None:
+        """Let nothing be found of what *tenant* has of *model*; None is all of them.
+
+        Raises OperationFailed where it is not certain everywhere.
+        """
+        faults = await self._publisher.purge(model, tenant)
+        log.info("cache purged", extra={"model": model, "tenant": tenant, "faults": faults})
+        if faults:
+            raise OperationFailed(faults)
+
     def models_of(self, endpoint: str) -> list[str]:
         """The models that have an endpoint of this name."""
         return [

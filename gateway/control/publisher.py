@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.control.peer import Peer, PeerGone
 from gateway.wire.generation import write_generation
-from gateway.wire.orders import Abort, Commit, Keep, Prepare, Settle, Start, orders_socket
+from gateway.wire.orders import (
+    Abort,
+    Commit,
+    Keep,
+    Prepare,
+    Purge,
+    Settle,
+    Start,
+    orders_socket,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -114,6 +123,13 @@ class Publisher:
         for fault in await self._to_gateways(partial(Commit, generation=generation)):
             log.error("generation %d is not served everywhere: %s", generation.number, fault)
         self._untidy.set()
+
+    async def purge(self, model: str | None, tenant: str | None) -> list[str]:
+        """Have all gateways forget what is cached; gives what stands in the way.
+
+        One that is being started anew has nothing yet.
+        """
+        return await self._to_gateways(partial(Purge, model=model, tenant=tenant))
 
     async def tidy(self) -> None:
         """End what no longer is asked for, once no gateway needs it; raises PeerGone."""

@@ -31,26 +31,34 @@ def cache_rules(header: str) -> CacheRules:
 
 
 def _parse(header: str) -> CacheRules:
-    no_cache = no_store = only_if_cached = False
+    flags = set()
     max_age: float | None = None
+    min_fresh = max_stale = 0.0
     for part in header.split(","):
         name, _, value = part.partition("=")
-        match name.strip().lower():
-            case "no-cache":
-                no_cache = True
-            case "no-store":
-                no_store = True
-            case "only-if-cached":
-                only_if_cached = True
+        name, value = name.strip().lower(), value.strip().strip('"')
+        match name:
+            case "no-cache" | "no-store" | "only-if-cached":
+                flags.add(name)
             case "max-age":
-                seconds = _seconds(value.strip().strip('"'))
+                seconds = _seconds(value)
                 max_age = seconds if max_age is None else min(max_age, seconds)
+            case "min-fresh":
+                min_fresh = max(min_fresh, _seconds(value))
+            case "max-stale":
+                # Without a number, of any age.
+                max_stale = _seconds(value) if value else float(_MAX_SECONDS)
             case _:
-                pass
-    if not (no_cache or no_store or only_if_cached or max_age is not None):
+                continue
+    if not (flags or max_age is not None or min_fresh or max_stale):
         return NO_RULES
     return CacheRules(
-        no_cache=no_cache, no_store=no_store, only_if_cached=only_if_cached, max_age=max_age
+        no_cache="no-cache" in flags,
+        no_store="no-store" in flags,
+        only_if_cached="only-if-cached" in flags,
+        max_age=max_age,
+        min_fresh=min_fresh,
+        max_stale=max_stale,
     )
 
 

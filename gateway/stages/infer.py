@@ -52,7 +52,7 @@ class Served(Protocol):
 
     @property
     def questions(self) -> Questions | None:
-        """The raw-body shortcut, where the model is cached."""
+        """The raw-body shortcut, where the model is cached and that pays."""
         ...
 
 
@@ -65,6 +65,10 @@ class Memory(Protocol):
 
     def put(self, key: bytes, value: InferRequest, size: int, /) -> object:
         """Keep *value*, which takes *size* bytes."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
         ...
 
 
@@ -83,8 +87,11 @@ class Questions:
     def __repr__(self) -> str:
         return f"<Questions {self._memory!r}>"
 
-    def key(self, exchange: Exchange, info: ModelInfo) -> bytes:
-        """The digest of what decides how *exchange* is decoded."""
+    def key(self, exchange: Exchange, info: ModelInfo, tenant: str = "") -> bytes:
+        """The digest of what decides how *exchange* is decoded, and of who asks.
+
+        The cache's key that comes with a request is of its tenant.
+        """
         target = exchange.target
         known = self._begun.get(target)
         if known is None or known[0] is not info or known[1] is not exchange.codec:
@@ -93,6 +100,9 @@ class Questions:
         length = exchange.headers.get("inference-header-content-length")
         # A length is digits, so that no two pairs of length and body read the same.
         digest.update(b"\0" if length is None else length.encode() + b"\0")
+        if tenant:
+            told = tenant.encode("utf-8", "surrogateescape")
+            digest.update(b"%d\0%b" % (len(told), told))
         digest.update(exchange.body)
         return digest.digest()
 
@@ -104,6 +114,10 @@ class Questions:
             self._begun.clear()
         self._begun[exchange.target] = begun
         return begun
+
+    def forget(self) -> None:
+        """Forget all: the keys that came with the requests are not theirs any more."""
+        self._memory.clear()
 
     def recall(self, key: bytes, exchange: Exchange) -> InferRequest | None:
         """The request as it was decoded before, with the deadline and trace of *exchange*."""
@@ -176,9 +190,12 @@ class Infer:
         codec = exchange.codec
         exchange.trace.digest = info.digest
         questions = model.questions
+        tenant = ""
+        if self._tenant_header:
+            tenant = exchange.headers.get(self._tenant_header, "")[:_LONGEST_TENANT]
         request = key = None
         if questions is not None and not exchange.rules.no_store:
-            key = questions.key(exchange, info)
+            key = questions.key(exchange, info, tenant)
             request = questions.recall(key, exchange)
         if request is None:
             if questions is None:
@@ -193,8 +210,8 @@ class Infer:
                 request = codec.decode(exchange, info)
         else:
             key = None
-        if self._tenant_header:
-            request.tenant = exchange.headers.get(self._tenant_header, "")[:_LONGEST_TENANT]
+        if tenant:
+            request.tenant = tenant
         if model.placed_by:
             request.trace.affinity = _header(exchange, model.placed_by)
         response = await model.service(request)

@@ -86,6 +86,10 @@ class Board:
         """Post this process's values; raises OSError where the directory cannot be written."""
         self._post(self._telemetry.take())
 
+    def merged(self) -> Snapshot:
+        """The metrics of all processes, this one's as of now."""
+        return merge([self._telemetry.take(), *self._others()])
+
     def collect(self) -> bytes:
         """The metrics of all processes, this one's as of now, in the Prometheus text format."""
         return self._render(self._telemetry.take())

@@ -143,6 +143,21 @@ class Telemetry:
             "Requests answered by another one's fill of the cache.",
             "model",
         )
+        self.cache_rows = counter(
+            "infergate_cache_rows_total",
+            "Rows of batches that were looked up one by one, by result.",
+            "model", "result",
+        )  # fmt: skip
+        self.cache_saved_seconds = counter(
+            "infergate_cache_saved_seconds_total",
+            "What the answers that came from the cache had taken the model.",
+            "model",
+        )
+        self.cache_verified = counter(
+            "infergate_cache_verified_total",
+            "Cached answers that the model was asked for again, by whether it gave the same.",
+            "model", "result",
+        )  # fmt: skip
         self.worker_restarts = counter(
             "infergate_worker_restarts_total",
             "Processes started again after they ended, by worker and reason.",

@@ -42,9 +42,11 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     """What the stages note about one request on its way; times are seconds.
 
     *cache* is the text of ``Cache-Status`` behind the cache's name, "" without a cache; *age* is
-    that of a cached answer, None for one that was made now. *far* is the trace of the merged
-    request that this one was part of: all members share it, as copying it to each would cost more.
-    *affinity* is what the request is to be placed by, where the model's policy goes by a key.
+    that of a cached answer, None for one that was made now. *kept* is set by a shared store that
+    had the answer: for how long it is fresh still, and what the model took for it. *far* is the
+    trace of the merged request that this one was part of: all members share it, as copying it to
+    each would cost more. *affinity* is what the request is to be placed by, where the model's
+    policy goes by a key.
     """
 
     queue: float = 0.0
@@ -54,6 +56,7 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     infer: float = 0.0
     cache: str = ""
     age: float | None = None
+    kept: tuple[float, float] | None = None
     endpoint: str = ""
     digest: str = ""
     attempts: int = 0
@@ -82,9 +85,9 @@ class Trace(msgspec.Struct, eq=False, gc=False):
 
 
 class CacheRules:
-    """The ``Cache-Control`` directives of a request that the cache obeys."""
+    """The ``Cache-Control`` directives of a request that the cache obeys; ages are seconds."""
 
-    __slots__ = ("max_age", "no_cache", "no_store", "only_if_cached")
+    __slots__ = ("max_age", "max_stale", "min_fresh", "no_cache", "no_store", "only_if_cached")
 
     def __init__(
         self,
@@ -93,11 +96,20 @@ class CacheRules:
         no_store: bool = False,
         only_if_cached: bool = False,
         max_age: float | None = None,
+        min_fresh: float = 0.0,
+        max_stale: float = 0.0,
     ) -> None:
         self.no_cache = no_cache
         self.no_store = no_store
         self.only_if_cached = only_if_cached
         self.max_age = max_age
+        self.min_fresh = min_fresh
+        self.max_stale = max_stale
+
+    def accepts(self, age: float, left: float) -> bool:
+        """Whether an answer of this *age* will do, that is fresh for *left* seconds more."""
+        young = self.max_age is None or age <= self.max_age
+        return young and left >= self.min_fresh - self.max_stale
 
 
 NO_RULES: Final = CacheRules()
@@ -109,7 +121,8 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     *outputs* is empty where all are wanted. *form* is the codec's own note on how the answer is to
     be spelled, and means nothing to anyone else. *parameters* are those that reach the model or
     change its answer, never the transport's own. *deadline* is an instant of `time.perf_counter`.
-    *key* is the cache's digest of the question once it is known. *members* is the number of
+    *key* is the cache's digest of the question once it is known, or that of each row, joined.
+    *members* is the number of
     clients' requests that a batch merged into this one; *attempts* counts how often it has been
     sent, *avoid* names the endpoints that failed it,
     *kills* counts those that died while they had it. *tenant* is whoever asks,

@@ -20,6 +20,8 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     *batched*: the first dimension of every input and output is the free batch dimension, so that
     requests may be merged along it. *digest*: SHA-256 of the model file, in hex. *labels*: class
     names by output name. *parallelism*: inferences that the worker runs at the same time.
+    *coupling*: what makes the answer to a row depend on the other rows of its batch, "" where
+    nothing was found to, None where nobody has tried.
     """
 
     name: str
@@ -31,3 +33,4 @@ class ModelInfo(msgspec.Struct, frozen=True, array_like=True):
     batched: bool
     labels: dict[str, tuple[str, ...]] = {}
     parallelism: int = 1
+    coupling: str | None = None

@@ -70,6 +70,14 @@ class Settle(msgspec.Struct, frozen=True, tag=True):
     id: int
 
 
+class Purge(msgspec.Struct, frozen=True, tag=True):
+    """To a gateway: give no more what is cached of *model* for *tenant*; None is all of them."""
+
+    id: int
+    model: str | None = None
+    tenant: str | None = None
+
+
 class Reply(msgspec.Struct, frozen=True):
     """The order *id* has been done, or, where there are *faults*, has not."""
 
@@ -77,7 +85,7 @@ class Reply(msgspec.Struct, frozen=True):
     faults: tuple[str, ...] = ()
 
 
-Order = Start | Keep | Prepare | Commit | Abort | Settle
+Order = Start | Keep | Prepare | Commit | Abort | Settle | Purge
 
 _orders: Final[msgspec.msgpack.Decoder[Order]] = msgspec.msgpack.Decoder(Order)
 _replies: Final = msgspec.msgpack.Decoder(Reply)

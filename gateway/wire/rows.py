@@ -6,24 +6,44 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from gateway.errors import BadAnswer
+from gateway.errors import BadAnswer, InvalidRequest
 from gateway.wire.tensor import ITEM_SIZE, Tensor, element_ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+def row_bounds(tensor: Tensor) -> Sequence[int]:
+    """Where each row of *tensor* begins in its data, and the last one ends.
+
+    The rows of BYTES are of different sizes; raises InvalidRequest where its data is not what the
+    shape says.
+    """
+    rows, elements = tensor.shape[0], prod(tensor.shape[1:])
+    if item := ITEM_SIZE[tensor.datatype]:
+        size = item * elements
+        return range(0, (rows + 1) * size, size) if size else [0] * (rows + 1)
+    ends = [0, *element_ends(tensor.data, tensor.name)]
+    if len(ends) != rows * elements + 1:
+        raise InvalidRequest(
+            f"tensor '{tensor.name}': {rows * elements} elements expected, {len(ends) - 1} found"
+        )
+    return [ends[row * elements] for row in range(rows + 1)]
+
+
 def cut(tensor: Tensor, start: int, stop: int) -> Tensor:
     """The rows *start* to *stop* of *tensor*, which has them, as a view; raises InvalidRequest."""
-    trailing = tensor.shape[1:]
-    elements = prod(trailing)
-    if size := ITEM_SIZE[tensor.datatype]:
-        begin, end = start * elements * size, stop * elements * size
-    else:
-        ends = [0, *element_ends(tensor.data, tensor.name)]
-        begin, end = ends[start * elements], ends[stop * elements]
-    data = memoryview(tensor.data)[begin:end]
-    return Tensor(tensor.name, tensor.datatype, (stop - start, *trailing), data)
+    bounds = row_bounds(tensor)
+    data = memoryview(tensor.data)[bounds[start] : bounds[stop]]
+    return Tensor(tensor.name, tensor.datatype, (stop - start, *tensor.shape[1:]), data)
+
+
+def taken(tensor: Tensor, rows: Sequence[int]) -> Tensor:
+    """Those *rows* of *tensor*, in that order, copied; raises InvalidRequest."""
+    bounds = row_bounds(tensor)
+    data = memoryview(tensor.data)
+    picked = b"".join([data[bounds[row] : bounds[row + 1]] for row in rows])
+    return Tensor(tensor.name, tensor.datatype, (len(rows), *tensor.shape[1:]), picked)
 
 
 def join(parts: Sequence[tuple[Tensor, ...]], rows: Sequence[int]) -> tuple[Tensor, ...]:

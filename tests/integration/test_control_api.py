@@ -32,6 +32,7 @@ def client(runtime: Path) -> TestClient[web.Request, web.Application]:
         runtime=runtime,
         config=lambda: {"server": {"processes": 1}},
         metrics=lambda: (b"infergate_up 1\n", "text/plain; version=0.0.4"),
+        cache=dict,
     )
     return TestClient(TestServer(api.application()))
 
@@ -96,7 +97,7 @@ async def test_a_fault_of_ours_leaks_nothing(tmp_path: Path) -> None:
     def broken() -> tuple[bytes, str]:
         raise RuntimeError("secret")
 
-    api = AdminApi(runtime=tmp_path, config=dict, metrics=broken)
+    api = AdminApi(runtime=tmp_path, config=dict, metrics=broken, cache=dict)
     async with TestClient(TestServer(api.application())) as admin:
         async with admin.get("/metrics") as answer:
             assert answer.status == 500

@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.drive import drive
-from gateway.stages.cache import Cache, Cached
+from gateway.stages.cache import Cache
 from gateway.stages.cache_rules import cache_rules
+from gateway.stages.shelf import Cached
 from gateway.stores.memory import MemoryStore
 from gateway.telemetry import Telemetry
 from tests.support.upstream import Clock, request

@@ -132,6 +132,39 @@ def gather() -> onnx.ModelProto:
     )
 
 
+def centred() -> onnx.ModelProto:
+    """Rows that know of each other: y = x less the mean of the batch."""
+    return _model(
+        [
+            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0], keepdims=1),
+            helper.make_node("Sub", ["x", "mean"], ["y"]),
+        ],
+        [_value("x", ROWS_OF_TWO)],
+        [_value("y", ROWS_OF_TWO)],
+    )
+
+
+def constant() -> onnx.ModelProto:
+    """Rows that all give the same: y = x * 0."""
+    return _model(
+        [helper.make_node("Sub", ["x", "x"], ["y"])],
+        [_value("x", ROWS_OF_TWO)],
+        [_value("y", ROWS_OF_TWO)],
+    )
+
+
+def dynamically_quantised() -> onnx.ModelProto:
+    """Y = x, with a scale that is found over the whole batch on the way."""
+    return _model(
+        [
+            helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+        ],
+        [_value("x", ROWS_OF_TWO)],
+        [_value("y", ROWS_OF_TWO)],
+    )
+
+
 def sequence() -> onnx.ModelProto:
     """An output that is a sequence of tensors, which the protocol cannot carry."""
     return _model(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain, repeat
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +182,7 @@ def test_status_of_a_miss_and_a_hit() -> None:
 def test_time_of_the_look_up_is_noted() -> None:
     """The making of the key is part of it."""
     kit = Kit(PromptService())
-    kit.cache._clock = iter([1000.0, 1000.25, 1000.25, 1000.25]).__next__
+    kit.cache._clock = chain([1000.0], repeat(1000.25)).__next__
     asked = request(1)
     now(kit.cache, asked)
 
@@ -194,9 +195,7 @@ def test_state_is_readable() -> None:
     kit = Kit(PromptService())
     now(kit.cache, request(1))
 
-    assert repr(kit.cache).startswith(
-        "<Cache m <Fills 0 running, 0 waiting> <MemoryStore 1 entries"
-    )
+    assert repr(kit.cache).startswith("<Cache m <Fills 0 running, 0 waiting> <Payoff in use")
 
 
 # What is stored.

@@ -69,7 +69,7 @@ def test_an_input_that_looks_like_two_is_not() -> None:
     """Not even with bytes made to look like the head of another input."""
     keys = CacheKey("m", secret=SECRET)
     two = ask(tensor("a"), tensor("b"))
-    forged = bytes(tensor().data) + keys._head(tensor("b")) + bytes(tensor().data)
+    forged = bytes(tensor().data) + keys._head("b", "FP32", (1, 4), 16) + bytes(tensor().data)
 
     assert keys(two, DIGEST) != keys(ask(Tensor("a", "UINT8", (len(forged),), forged)), DIGEST)
 
@@ -103,7 +103,7 @@ def test_model_digest_name_scope_and_secret_matter() -> None:
         key(asked, digest=b"e" * 32),
         key(asked, digest=b""),
         CacheKey("n", secret=SECRET)(asked, DIGEST),
-        CacheKey("m", secret=SECRET, scope=b"tenant")(asked, DIGEST),
+        CacheKey("m", secret=SECRET)(asked, DIGEST, b"tenant"),
         CacheKey("m", secret=b"t" * 32)(asked, DIGEST),
     }
 

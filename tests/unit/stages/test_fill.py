@@ -37,7 +37,10 @@ class Kit:
         self.clock: Callable[[], float] = asyncio.get_running_loop().time
         self.fills = Fills(inner, self._keep, lock_timeout=lock_timeout, clock=self.clock)
 
-    def _keep(self, key: bytes, response: InferResponse) -> tuple[InferResponse, bool]:
+    def _keep(
+        self, fill: Fill, response: InferResponse, request: InferRequest
+    ) -> tuple[InferResponse, bool]:
+        del fill, request
         self.kept.append(response)
         return response, True
 

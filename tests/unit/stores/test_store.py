@@ -8,4 +8,4 @@ from gateway.stores.store import Kept
 
 def test_state_is_readable() -> None:
     """Age and remaining time, in seconds."""
-    assert repr(Kept(b"", age=1.5, ttl=60)) == "<Kept age=1.500 ttl=60.000>"
+    assert repr(Kept(b"", age=1.5, ttl=60)) == "<Kept age=1.500 ttl=60.000 cost=0.000000>"

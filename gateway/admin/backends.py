@@ -1,39 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that look at and change a running gateway, through its admin port.
-
-``infergate reload`` and ``infergate backends list|drain|undrain|weight|restart``.
-"""
+"""``infergate reload`` and ``infergate backends list|drain|undrain|weight|restart``."""
 
 from __future__ import annotations
 
 import json
-import sys
-from http.client import HTTPConnection, HTTPException
-from typing import Annotated, Any, Final
-from urllib.parse import quote
+from typing import Annotated, Any
 
 import typer
 
-from gateway.units import parse_address
-from gateway.wire.listen import split_address
+from gateway.admin.ask import ADMIN, Admin, AsJson, ask, path, refused
 
-_NO: Final = 1
-_BAD_INPUT: Final = 2
-# A rolling restart answers when the last worker has been replaced.
-_PATIENCE: Final = 600.0
-
-Admin = Annotated[
-    str,
-    typer.Option(
-        "--admin",
-        metavar="HOST:PORT",
-        envvar="INFERGATE_ADMIN",
-        help="Admin port of the running gateway.",
-    ),
-]
 Endpoint = Annotated[str, typer.Argument(help="Its name, as `infergate backends list` shows it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-ADMIN: Final = "127.0.0.1:8002"
 
 backends = typer.Typer(
     help="Look at and operate the endpoints of a running gateway.", no_args_is_help=True
@@ -46,7 +23,7 @@ def reload(admin: Admin = ADMIN) -> None:
     Exit code 0 where it is in effect, 2 where the file has faults (each on a line of its own), 1
     where a model could not be loaded. Then everything is as it was.
     """
-    answer = _ask(admin, "POST", "/v1/config/reload", {})
+    answer = ask(admin, "POST", "/v1/config/reload", {})
     if answer["result"] == "unchanged":
         print(f"unchanged, generation {answer['generation']}")
     else:
@@ -60,7 +37,7 @@ def reload(admin: Admin = ADMIN) -> None:
 @backends.command("list")
 def list_(admin: Admin = ADMIN, *, as_json: AsJson = False) -> None:
     """Show every model with its endpoints."""
-    answer = _ask(admin, "GET", "/v1/backends")
+    answer = ask(admin, "GET", "/v1/backends")
     if as_json:
         print(json.dumps(answer, indent=2))
         return
@@ -95,14 +72,14 @@ def drain(
     ] = False,
 ) -> None:
     """Send an endpoint nothing more; what it has it finishes. Its worker stays up."""
-    _ask(admin, "POST", _path("backends", endpoint), {"drained": True, "force": force})
+    ask(admin, "POST", path("backends", endpoint), {"drained": True, "force": force})
     print(f"{endpoint} is drained")
 
 
 @backends.command()
 def undrain(endpoint: Endpoint, admin: Admin = ADMIN) -> None:
     """Let a drained endpoint take its part of the load again."""
-    _ask(admin, "POST", _path("backends", endpoint), {"drained": False})
+    ask(admin, "POST", path("backends", endpoint), {"drained": False})
     print(f"{endpoint} takes requests")
 
 
@@ -118,8 +95,8 @@ def weight(
         try:
             share = float(value)
         except ValueError:
-            raise _refused(f"weight {value}: expected a number or 'default'") from None
-    _ask(admin, "POST", _path("backends", endpoint), {"weight": share})
+            raise refused(f"weight {value}: expected a number or 'default'") from None
+    ask(admin, "POST", path("backends", endpoint), {"weight": share})
     print(f"{endpoint} has weight {value}")
 
 
@@ -132,13 +109,9 @@ def restart(
 
     Each new one is loaded and warmed before its predecessor is drained and ended.
     """
-    answer = _ask(admin, "POST", _path("models", model) + "/restart", {})
+    answer = ask(admin, "POST", path("models", model) + "/restart", {})
     for pair in answer["replaced"]:
         print(f"{pair['from']} replaced by {pair['to']}")
-
-
-def _path(kind: str, name: str) -> str:
-    return f"/v1/{kind}/{quote(name, safe='')}"
 
 
 def _state(endpoint: dict[str, Any]) -> str:
@@ -146,41 +119,3 @@ def _state(endpoint: dict[str, Any]) -> str:
     if endpoint["state"] != "mixed":
         return str(endpoint["state"])
     return ", ".join(f"{process}: {state}" for process, state in endpoint["states"].items())
-
-
-def _ask(admin: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
-    """The JSON answer of the admin port; ends the command where it is no success."""
-    try:
-        host, port = split_address(parse_address(admin))
-    except ValueError as error:
-        raise _refused(f"--admin: {error}") from None
-    connection = HTTPConnection(host, port, timeout=_PATIENCE)
-    try:
-        connection.request(
-            method,
-            path,
-            None if body is None else json.dumps(body),
-            {"Content-Type": "application/json", "Connection": "close"},
-        )
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-    except (OSError, HTTPException) as error:
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise _refused(f"no gateway at {admin}: {why}; give its admin port with --admin") from None
-    except ValueError:
-        raise _refused(f"{admin} is no admin port: its answer is no JSON") from None
-    finally:
-        connection.close()
-    if response.status < 400:
-        return answer
-    faults = answer.get("faults", [])
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"infergate: {answer.get('error', response.reason)}", file=sys.stderr)
-    # A conflict is an answer: what was asked for is right, and did not work.
-    raise typer.Exit(_NO if response.status in {409, 500, 503} else _BAD_INPUT)
-
-
-def _refused(message: str) -> typer.Exit:
-    print(f"infergate: {message}", file=sys.stderr)
-    return typer.Exit(_BAD_INPUT)

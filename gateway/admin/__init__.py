@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands that look at and change a running gateway, through its admin port."""
+
+from gateway.admin.backends import backends, reload
+from gateway.admin.cache import cache
+
+__all__ = ["backends", "cache", "reload"]
