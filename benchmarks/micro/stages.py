@@ -8,6 +8,7 @@ taken off. Batch, which waits for the loop's next turn, is measured with 32 requ
 """
 
 import asyncio
+import itertools
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,7 @@ from gateway.stages.deadline import Deadline
 from gateway.stages.gate import Gate
 from gateway.stages.hedge import Hedge
 from gateway.stages.observe import Observe
+from gateway.stages.payoff import Payoff
 from gateway.stages.rescue import Rescue
 from gateway.stages.retry import Retry, RetryBudget
 from gateway.stores.memory import MemoryStore
@@ -38,6 +40,7 @@ from tests.support.upstream import Fleet
 TOGETHER = 32
 ROUNDS = 400
 REPEATS = 7
+KEY = b"k" * 16
 ROW = (Tensor("x", "FP32", (1, 2), b"\0" * 8),)
 ANSWER = Answer(200, b"{}", JSON_ALONE)
 RESPONSE = InferResponse((Tensor("y", "FP32", (1, 2), b"\0" * 8),), "1")
@@ -64,6 +67,22 @@ def exchange() -> Exchange:
 def request() -> InferRequest:
     """A question as Infer passes it on."""
     return InferRequest("m", ROW, deadline=time.perf_counter() + 30)
+
+
+_numbers = itertools.count()
+
+
+def unique() -> InferRequest:
+    """A question that nobody has asked before."""
+    row = Tensor("x", "FP32", (1, 2), next(_numbers).to_bytes(8, "little"))
+    return InferRequest("m", (row,), deadline=time.perf_counter() + 30)
+
+
+def known() -> InferRequest:
+    """A question that comes with its key, as an exact repeat does."""
+    asked = request()
+    asked.key = KEY
+    return asked
 
 
 async def cost(make: Callable[[], Any], service: Callable[[Any], Awaitable[Any]]) -> float:
@@ -94,6 +113,9 @@ async def cost(make: Callable[[], Any], service: Callable[[Any], Awaitable[Any]]
 telemetry = Telemetry(["m"])
 
 
+OTHERS = {"Cache (repeat)": known, "Cache (miss)": unique, "Cache (idle)": unique}
+
+
 async def measure() -> None:
     """One line for each stage."""
     gate, log = Gate(), AccessLog(telemetry=telemetry)
@@ -110,8 +132,13 @@ async def measure() -> None:
         "Admission": partial(Admission, gate=gate, telemetry=telemetry),
     }  # fmt: skip
     budget = RetryBudget()
+    idle = Payoff()
+    idle.idle = True
     below: dict[str, Callable[[Any], Any]] = {
         "Cache (hit)": partial(cache, telemetry=telemetry),
+        "Cache (repeat)": partial(cache, telemetry=telemetry),
+        "Cache (miss)": partial(cache, telemetry=telemetry),
+        "Cache (idle)": partial(cache, telemetry=telemetry, payoff=idle),
         "Batch (of 32)": partial(Batch, model="m", pool=fleet.pool, telemetry=telemetry),
         "Retry": partial(Retry, model="m", telemetry=telemetry, budget=budget),
         "Hedge": partial(Hedge, model="m", pool=fleet.pool, telemetry=telemetry, budget=budget),
@@ -120,7 +147,11 @@ async def measure() -> None:
         bare = await cost(make, end)
         print(f"{'(nothing)':16} {bare:6.2f} us")
         for name, stage in stages.items():
-            print(f"{name:16} {await cost(make, stage(end)) - bare:6.2f} us", flush=True)
+            asked, plain = make, bare
+            if name in OTHERS:
+                asked = OTHERS[name]
+                plain = await cost(asked, end)
+            print(f"{name:16} {await cost(asked, stage(end)) - plain:6.2f} us", flush=True)
 
 
 if __name__ == "__main__":

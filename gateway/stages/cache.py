@@ -166,21 +166,15 @@ class Cache:
             cached = found.value
             left = cached.fresh - started
             age = started - found.stored
-            if self._freshness.will_do(rules, age, left):
-                if left > 0:
-                    self._hits.value += 1
-                else:
-                    self._stale.value += 1
-                    self._upkeep.renew(key, request)
-                self._saved.value += cached.cost
+            # The usual case first, and without a call.
+            if (left > 0 and rules is NO_RULES) or self._freshness.will_do(rules, age, left):
                 trace.age = age
                 # Rounded down: what has been stale for half a second must not say 0.
                 trace.cache = f"hit; ttl={int(left // 1)}"
-                self._upkeep.hit(key, cached, left, request)
-                self._shelf.weigh(key, found)
+                self._count_hit(key, request, found, left)
                 trace.lookup = seconds = self._clock() - started
                 self._observe(seconds)
-                self.payoff.looked(seconds, hit=1.0)
+                self.payoff.spent += seconds
                 return cached.response
         self._misses.value += 1
         trace.lookup = seconds = self._clock() - started
@@ -200,6 +194,31 @@ class Cache:
             if old is None:
                 raise
             return self._in_need(request, old)
+
+    def _count_hit(
+        self, key: bytes, request: InferRequest, entry: Entry[Cached], left: float
+    ) -> None:
+        """Count a hit, and see to what is to be done about its entry."""
+        cached = entry.value
+        self._saved.value += cached.cost
+        if left > 0:
+            self._hits.value += 1
+        else:
+            self._stale.value += 1
+            self._upkeep.renew(key, request)
+        upkeep = self._upkeep
+        upkeep.until_check -= 1
+        if cached.once or upkeep.until_check <= 0:
+            upkeep.hit(key, cached, left, request)
+        if len(cached.response.encoded or ()) != cached.forms:
+            self._shelf.weigh(key, entry)
+        payoff = self.payoff
+        if payoff.idle:
+            payoff.looked(0.0, hit=1.0)
+        else:
+            # Nothing to decide where all are hits.
+            payoff.lookups += 1
+            payoff.hits += 1.0
 
     def _keyed(self, request: InferRequest) -> bytes:
         scope = self._scope(request.tenant)

@@ -153,7 +153,10 @@ class RowCache:
         cached = entry.value
         batch.use(row, entry, now)
         self._saved.value += cached.cost
-        self._upkeep.hit(batch.keys[row], cached, cached.fresh - now, batch.request, row=row)
+        upkeep = self._upkeep
+        upkeep.until_check -= 1
+        if cached.once or upkeep.until_check <= 0:
+            upkeep.hit(batch.keys[row], cached, cached.fresh - now, batch.request, row=row)
 
     def _in_need(self, batch: RowBatch) -> bool:
         """Give the missing rows their old answers; False where one has none, or too old a one."""

@@ -50,8 +50,11 @@ class Payoff:
         self._below = int(explored * _RANGE)
         # Another in each process and life: a question that none explores is not unseen for ever.
         self._salt = int.from_bytes(os.urandom(4), "little")
-        self._lookups = 0
-        self._hits = 0.0
+        # Since the last decision. A hit is counted here by whoever has it, without a call: a cache
+        # that has nothing but hits needs no decision.
+        self.lookups = 0
+        self.hits = 0.0
+        self.spent = 0.0
         self._seen = 0
 
     def __repr__(self) -> str:
@@ -70,10 +73,10 @@ class Payoff:
 
     def looked(self, seconds: float, *, hit: float = 0.0) -> None:
         """A look-up took *seconds*; *hit* is the share of it that found an answer, or one's run."""
-        self.lookup += _EACH * (seconds - self.lookup)
-        self._hits += hit
-        self._lookups += 1
-        if self._lookups >= (IDLE_INTERVAL if self.idle else INTERVAL):
+        self.spent += seconds
+        self.lookups += 1
+        self.hits += hit
+        if self.lookups >= (IDLE_INTERVAL if self.idle else INTERVAL):
             self._decide()
 
     def ran(self, seconds: float) -> None:
@@ -85,12 +88,14 @@ class Payoff:
         self.insert += _EACH * (seconds - self.insert)
 
     def _decide(self) -> None:
-        share = self._hits / self._lookups
-        self._seen += self._lookups
-        if self._seen == self._lookups:
-            self.hit_rate = share
-        self.hit_rate += (_IDLE_WEIGHT if self.idle else _WEIGHT) * (share - self.hit_rate)
-        self._hits, self._lookups = 0.0, 0
+        share, seconds = self.hits / self.lookups, self.spent / self.lookups
+        weight = _IDLE_WEIGHT if self.idle else _WEIGHT
+        if not self._seen:
+            weight = 1.0
+        self._seen += self.lookups
+        self.hit_rate += weight * (share - self.hit_rate)
+        self.lookup += weight * (seconds - self.lookup)
+        self.lookups, self.hits, self.spent = 0, 0.0, 0.0
         if self._always or self._seen < EVIDENCE:
             return
         saved = self.hit_rate * self.model

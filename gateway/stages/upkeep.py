@@ -70,7 +70,8 @@ class Upkeep:
         self._most = most
         self._running: dict[bytes, Drive[InferResponse]] = {}
         self._verified = telemetry.cache_verified
-        self._until_check = self._gap()
+        # Hits until the next check; whoever has one counts it, without a call.
+        self.until_check = self._gap()
 
     def __repr__(self) -> str:
         return f"<Upkeep {len(self._running)} running>"
@@ -84,14 +85,16 @@ class Upkeep:
         *,
         row: int | None = None,
     ) -> None:
-        """*cached*, fresh for *left* seconds, is given as the answer to *question* or its *row*."""
+        """*cached*, fresh for *left* seconds, is given as the answer to *question* or its *row*.
+
+        To be told of the first hit of an entry, and when a check is due.
+        """
         if cached.once:
             cached.once = False
             if self._shared is not None:
                 self._shared.publish(key, cached.response, left=left, cost=cached.cost)
-        self._until_check -= 1
-        if self._until_check <= 0:
-            self._until_check = self._gap()
+        if self.until_check <= 0:
+            self.until_check = self._gap()
             asked = question if row is None else rows_of(question, (row,))
             self._ask(key, asked, _CHECK, lambda _, given: self._compare(key, cached, given))
 

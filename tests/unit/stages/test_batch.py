@@ -256,7 +256,7 @@ async def test_a_deadline_passes_in_flight_and_ends_the_attempt() -> None:
     """Nobody is left to wait, so the worker is told."""
     fleet = Fleet()
     with pytest.raises(DeadlineExceeded, match="while a worker had it"):
-        await fleet.ask(request(deadline=soon()))
+        await fleet.ask(request(deadline=soon(0.05)))
     await settle()
     assert fleet.sent[0].cancelled
     fleet.assert_idle()
