@@ -12,7 +12,7 @@ import msgspec
 from gateway.stores.store import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway.telemetry import Telemetry
 
@@ -24,7 +24,7 @@ OVERHEAD: Final = 300
 
 
 class Entry(msgspec.Struct, Generic[V], eq=False, gc=False):
-    """A stored value; *stored* and *expires* are instants of the store's clock.
+    """A stored value; *stored* and *expires* are instants of the store's clock, *cost* is seconds.
 
     There may be a million of them: the cycle collector need not look at what leads nowhere back.
     """
@@ -33,6 +33,7 @@ class Entry(msgspec.Struct, Generic[V], eq=False, gc=False):
     size: int
     stored: float
     expires: float
+    cost: float = 0.0
 
 
 class MemoryStore(Generic[V]):
@@ -81,8 +82,12 @@ class MemoryStore(Generic[V]):
         entry = self.entry(key, self._clock())
         return None if entry is None else entry.value
 
-    def put(self, key: bytes, value: V, size: int, *, ttl: float = NEVER) -> bool:
+    def put(
+        self, key: bytes, value: V, size: int, *, ttl: float = NEVER, cost: float = 0.0
+    ) -> bool:
         """Keep *value*, of *size* bytes, for *ttl* seconds, in place of what *key* had.
+
+        *cost* is how many seconds it took to make.
 
         False where it alone is larger than the store, or the store is closed.
         """
@@ -97,7 +102,7 @@ class MemoryStore(Generic[V]):
         self.sweep(now)
         self.bytes += weight
         self._make_room()
-        self._entries[key] = Entry(value, weight, now, now + ttl)
+        self._entries[key] = Entry(value, weight, now, now + ttl, cost)
         return True
 
     def resize(self, key: bytes, entry: Entry[V], size: int) -> None:
@@ -148,20 +153,27 @@ class MemoryStore(Generic[V]):
 
     async def fetch(self, key: bytes) -> Kept[V] | None:
         """See `Store.fetch`."""
-        now = self._clock()
-        entry = self.entry(key, now)
-        if entry is None:
-            return None
-        return Kept(entry.value, age=now - entry.stored, ttl=entry.expires - now)
+        return self._kept(key, self._clock())
 
-    async def keep(self, key: bytes, value: V, *, size: int, ttl: float) -> bool:
+    async def fetch_many(self, keys: Sequence[bytes]) -> list[Kept[V] | None]:
+        """See `Store.fetch_many`."""
+        now = self._clock()
+        return [self._kept(key, now) for key in keys]
+
+    async def keep(self, key: bytes, value: V, *, size: int, ttl: float, cost: float = 0.0) -> bool:
         """See `Store.keep`."""
-        return self.put(key, value, size, ttl=ttl)
+        return self.put(key, value, size, ttl=ttl, cost=cost)
 
     async def aclose(self) -> None:
         """See `Store.aclose`."""
         self._closed = True
         self.clear()
+
+    def _kept(self, key: bytes, now: float) -> Kept[V] | None:
+        entry = self.entry(key, now)
+        if entry is None:
+            return None
+        return Kept(entry.value, age=now - entry.stored, ttl=entry.expires - now, cost=entry.cost)
 
     def _make_room(self) -> None:
         while self.bytes > self.max_bytes and self._entries:
