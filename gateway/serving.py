@@ -11,16 +11,15 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
-from gateway.caching import Caching
+from gateway.caching import make_caching
 from gateway.errors import ConfigError
 from gateway.pipeline import Model, exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.stages.gate import Gate
 from gateway.stages.infer import Questions
-from gateway.stores.local_generations import LocalGenerations
 from gateway.stores.memory import MemoryStore
 from gateway.upstream.discovery import look_up
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from gateway.config import BackendConfig, Config, ModelConfig
     from gateway.stages.batch import Batch
     from gateway.stages.cost import Cost
-    from gateway.stages.shelf import Cached
     from gateway.telemetry import Telemetry
     from gateway.upstream.discovery import Resolver
     from gateway.upstream.options import HealthConfig
@@ -72,12 +70,10 @@ class Gateway:
         self.outstanding = outstanding
         # One object for the whole life, which stages and servers hold: its content is replaced.
         self.models: dict[str, Model] = {}
-        self._store: MemoryStore[Cached] = MemoryStore(max_bytes=config.cache.max_bytes)
         # A key of this life alone: what another process makes of a body cannot be told from it.
         self._secret = os.urandom(32)
-        self.generations = LocalGenerations()
-        self.generations.subscribe(self._purged)
-        self._caching = Caching(self._store, secret=self._secret, generations=self.generations)
+        self._caching = make_caching(config.cache, telemetry=telemetry)
+        self._caching.generations.subscribe(self._purged)
         self._begin: Callable[[Pool, HealthConfig], None] | None = None
         self._pools: dict[Pool, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Event] = set()
@@ -93,7 +89,6 @@ class Gateway:
         self.service = exchange_stack(
             self.models, config, gate=self.gate, telemetry=telemetry, access_log=access_log
         )
-        self._store.report(telemetry, layer="memory")
 
     def __repr__(self) -> str:
         return f"<Gateway {self.generation.number} {list(self.models.values())} {self.gate!r}>"
@@ -116,9 +111,11 @@ class Gateway:
         return model
 
     async def purge(self, model: str | None, tenant: str | None) -> list[str]:
-        """Give no more what is cached; None is all of them. Gives what stands in the way."""
-        self.generations.purge(model, tenant)
-        return []
+        """Give no more what *model* or *tenant* has in the cache; without either, all.
+
+        Gives what stands in the way.
+        """
+        return await self._caching.purge(model, tenant)
 
     def _purged(self) -> None:
         """Decoded requests have keys of before the purge."""
@@ -139,7 +136,8 @@ class Gateway:
 
     async def run(self) -> None:
         """Keep all pools connected and probed until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            stack.push_async_callback(self._caching.aclose)
 
             def begin(pool: Pool, health: HealthConfig) -> None:
                 self._pools[pool] = group.create_task(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.backend import WorkerConfig
 from gateway.config.root import Config, ModelConfig
 from gateway.config.server import ServerConfig
+from gateway.stores.options import MEMORY, RedisConfig
+from gateway.stores.secrets import read_key, read_secret, read_shared_secret
 from gateway.units import format_size
 from gateway.upstream.options import TlsConfig
 
@@ -35,7 +37,14 @@ def model(section: ModelConfig) -> Iterator[tuple[str, str]]:
 
 
 def config(section: Config) -> Iterator[tuple[str, str]]:
-    """No cache takes entries that its store cannot hold."""
+    """No cache takes entries that its store cannot hold, and what is shared is secret."""
+    cached = any(each.cache is not None for each in section.models.values())
+    if cached and section.cache.store != MEMORY and section.cache.redis.secret is None:
+        message = (
+            "redis.secret is missing; expected at least 16 characters, the same in all gateways "
+            "that share the Redis: without it questions could be guessed from the keys"
+        )
+        yield "cache", message
     room = section.cache.max_bytes
     for name, each in section.models.items():
         if each.cache is not None and each.cache.max_entry_bytes > room:
@@ -78,5 +87,25 @@ def tls_files(section: TlsConfig) -> Iterator[tuple[str, str]]:
             yield name, f"{path} is not a file, seen from {Path.cwd()}"
 
 
+def redis_secrets(section: RedisConfig) -> Iterator[tuple[str, str]]:
+    """What is in files can be read, and is long enough."""
+    named = {"secret": section.secret, "password": section.password,
+             "sentinel_password": section.sentinel_password}  # fmt: skip
+    for name, text in named.items():
+        try:
+            (read_shared_secret if name == "secret" else read_secret)(text, name)
+        except ValueError as error:
+            yield name, str(error).removeprefix(f"{name}: ")
+    for text in section.encryption_keys:
+        try:
+            read_key(text, "encryption_keys")
+        except ValueError as error:
+            yield "encryption_keys", str(error).removeprefix("encryption_keys: ")
+
+
 SECTIONS: dict[type[Struct], Check] = {Config: config, ModelConfig: model, ServerConfig: server}
-FILES: dict[type[Struct], Check] = {WorkerConfig: model_files, TlsConfig: tls_files}
+FILES: dict[type[Struct], Check] = {
+    WorkerConfig: model_files,
+    TlsConfig: tls_files,
+    RedisConfig: redis_secrets,
+}

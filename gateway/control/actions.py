@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PATHS: Final = {
     "/v1/config/reload": "POST: put the configuration file into effect",
     "/v1/backends/{endpoint}": 'POST {"drained": true | false, "weight": number | null}',
-    "/v1/cache/purge": 'POST {"model": name, "tenant": name} or {"all": true}',
+    "/v1/cache/purge": 'POST {"model": name}, {"tenant": name} or {"all": true}',
     "/v1/models/{model}/restart": "POST: replace the workers of a model one by one",
 }
 
@@ -49,7 +49,7 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Purged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be purged of the cache: of a model, of a tenant, of both, or all of it."""
+    """What is to be purged of the cache: what a model has, what a tenant has, or all of it."""
 
     model: str | None = None
     tenant: str | None = None
@@ -117,11 +117,10 @@ class Actions:
         """Let nothing that is cached now be given again."""
         what = await _body(request, Purged)
         operations = self._operations
-        if (what.model is None and what.tenant is None) != what.all:
+        if [bool(what.model), bool(what.tenant), what.all].count(True) != 1:
             raise refusal(
                 HTTPStatus.BAD_REQUEST,
-                'say what to purge: {"model": name}, {"tenant": name}, both of these, or '
-                '{"all": true} alone',
+                'say what to purge: {"model": name}, {"tenant": name} or {"all": true}',
             )
         if what.model is not None and what.model not in operations.config.models:
             there = ", ".join(operations.config.models)
@@ -130,9 +129,8 @@ class Actions:
             await operations.purge(what.model, what.tenant)
         except OperationFailed as error:
             return _failed(error, "it is not certain that nothing is found any more")
-        parts = [f"{kind} {name}" for kind, name in (("model", what.model), ("tenant", what.tenant))
-                 if name is not None]  # fmt: skip
-        return as_json({"purged": ", ".join(parts) or "all"})
+        of = f"model {what.model}" if what.model else f"tenant {what.tenant}"
+        return as_json({"purged": "all" if what.all else of})
 
     async def restart(self, request: web.Request) -> web.Response:
         """Replace the workers of a model one by one."""

@@ -154,7 +154,7 @@ class Operations:
             return replaced
 
     async def purge(self, model: str | None, tenant: str | None) -> None:
-        """Let nothing be found of what *tenant* has of *model*; None is all of them.
+        """Let nothing be found that *model* or *tenant* has in the cache; without either, all.
 
         Raises OperationFailed where it is not certain everywhere.
         """
