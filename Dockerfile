@@ -5,10 +5,10 @@ FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv /opt/build && python -m venv /opt/infergate
-COPY requirements/build.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/extras.txt requirements/
 # The lock files change less often than the code: their layers are reused.
 RUN /opt/build/bin/pip install --require-hashes --requirement requirements/build.txt \
-    && /opt/infergate/bin/pip install --require-hashes --requirement requirements/runtime.txt
+    && /opt/infergate/bin/pip install --require-hashes --requirement requirements/extras.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY backends backends

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.config.server import ServerConfig
+from gateway.control.masking import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,14 +32,14 @@ def needing_restart(now: Config, file: Config) -> Iterator[str]:
     """A line for each key of *file* that has another value in effect until the next start."""
     wanted = effective(now, file)
     for section in ("server", "cache"):
-        running = _flat(section, msgspec.to_builtins(getattr(wanted, section)))
-        asked = _flat(section, msgspec.to_builtins(getattr(file, section)))
-        for path, value in asked.items():
+        running = msgspec.to_builtins(getattr(wanted, section))
+        asked = msgspec.to_builtins(getattr(file, section))
+        shown = _flat(section, masked(asked)), _flat(section, masked(running))
+        running = _flat(section, running)
+        for path, value in _flat(section, asked).items():
             if running[path] != value:
-                yield (
-                    f"{path}: {value} is in the file, {running[path]} in effect until the next "
-                    "start"
-                )
+                new, old = (each[path] for each in shown)
+                yield f"{path}: {new} is in the file, {old} in effect until the next start"
 
 
 def changes(

@@ -7,18 +7,28 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
+from gateway.stores.address import without_password
+
 MASK: Final = "***"
 _SECRET: Final = frozenset({"env", "headers"})
+# Keys whose value, or each of its items, is a secret or says where one is.
+_SECRETS: Final = frozenset({"secret", "encryption_keys", "password", "sentinel_password"})
 
 
 def shown(config: msgspec.Struct) -> dict[str, Any]:
     """*config* as plain JSON values; the values of every ``env`` and ``headers`` are masked.
 
     They are what a configuration takes from outside to hand on, keys to a model store among it.
+    So are secrets of the cache, and whoever logs in by a URL.
     """
-    masked = _masked(msgspec.to_builtins(config, str_keys=True))
-    assert isinstance(masked, dict)  # noqa: S101 - a struct becomes a mapping
-    return masked
+    return masked(msgspec.to_builtins(config, str_keys=True))
+
+
+def masked(values: dict[str, Any]) -> dict[str, Any]:
+    """*values*, a configuration or a section of it as plain values, without secrets."""
+    result = _masked(values)
+    assert isinstance(result, dict)  # noqa: S101 - a mapping stays one
+    return result
 
 
 def _masked(value: object) -> object:
@@ -26,12 +36,21 @@ def _masked(value: object) -> object:
         return {
             key: dict.fromkeys(inner, MASK)
             if key in _SECRET and _is_flat(inner)
+            else _hidden(inner)
+            if key in _SECRETS
             else _masked(inner)
             for key, inner in value.items()
         }
     if isinstance(value, list):
         return [_masked(inner) for inner in value]
-    return value
+    return without_password(value) if isinstance(value, str) else value
+
+
+def _hidden(value: object) -> object:
+    """What is shown of a secret, a list of some, or none."""
+    if isinstance(value, str):
+        return MASK
+    return [MASK for _ in value] if isinstance(value, list) else _masked(value)
 
 
 def _is_flat(value: object) -> TypeGuard[dict[str, str]]:

@@ -138,6 +138,21 @@ class Telemetry:
             "Entries that the cache gave up or did not take, by why.",
             "layer", "reason",
         )  # fmt: skip
+        self.cache_refused = counter(
+            "infergate_cache_refused_total",
+            "Values found in a shared cache and not used, by why.",
+            "layer", "reason",
+        )  # fmt: skip
+        self.cache_errors = counter(
+            "infergate_cache_errors_total",
+            "Calls to a shared cache that brought nothing, by why.",
+            "layer", "reason",
+        )  # fmt: skip
+        self.cache_breaker = gauge(
+            "infergate_cache_breaker",
+            "Gateway processes whose breaker before a shared cache is in this state.",
+            "state",
+        )
         self.collapsed = counter(
             "infergate_collapsed_total",
             "Requests answered by another one's fill of the cache.",

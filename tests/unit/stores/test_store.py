@@ -7,5 +7,7 @@ from gateway.stores.store import Kept
 
 
 def test_state_is_readable() -> None:
-    """Age and remaining time, in seconds."""
-    assert repr(Kept(b"", age=1.5, ttl=60)) == "<Kept age=1.500 ttl=60.000 cost=0.000000>"
+    """Age, remaining time and cost, in seconds."""
+    kept = Kept(b"", age=1.5, ttl=60, cost=0.01)
+
+    assert repr(kept) == "<Kept age=1.500 ttl=60.000 cost=0.010000>"
