@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import hiredis
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from gateway.stores.breaker import Breaker
-    from gateway.stores.line import Command, Line, Lost, Replies
+    from gateway.stores.dial import Dialling
+    from gateway.stores.line import Command, Line, Replies
 
 # Why a call brought nothing. refused: the server said no. open: the breaker did.
 ERRORS: Final = ("timeout", "connection", "refused", "open")
@@ -67,7 +68,7 @@ class Channel:
 
     def __init__(
         self,
-        dial: Callable[[Lost], Awaitable[Line]],
+        dial: Dialling,
         *,
         name: str,
         breaker: Breaker,
@@ -125,6 +126,7 @@ class Channel:
         self._abandon()
         if task is not None:
             await asyncio.gather(task, return_exceptions=True)
+        await self._dial.aclose()
 
     def _send(self, line: Line, call: _Call) -> None:
         def replied(replies: Replies) -> None:
@@ -134,8 +136,9 @@ class Channel:
                     self._fail("timeout", "it does not read what is sent")
                 return
             self._silent = 0
-            self._judge(replies)
+            # Handed out first: the breaker, when it opens, leaves nothing to those under way.
             call.settle(replies)
+            self._judge(replies)
 
         line.send(call.commands, replied)
 

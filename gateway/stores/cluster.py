@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 from gateway.stores.dial import DialError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from gateway.stores.address import RedisAddress
     from gateway.stores.dial import Login
@@ -46,6 +46,8 @@ class ClusterDial:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._tls = tls
+        # What lines do, kept here because their ends outlast them.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<ClusterDial {self._address} {self._login!r}>"
@@ -66,20 +68,22 @@ class ClusterDial:
         try:
             await client.initialize()
         except (RedisError, OSError, UnicodeError) as error:
-            await client.aclose()
             raise DialError(f"{self._address}: {type(error).__name__}") from None
-        except asyncio.CancelledError:
-            await client.aclose()
-            raise
-        return ClusterLine(client, lost)
+        return ClusterLine(client, lost, self._tasks)
+
+    async def aclose(self) -> None:
+        """Wait for the ends of all lines."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class ClusterLine:
     """Sends commands to the nodes that hold their keys; see `Line`."""
 
-    def __init__(self, client: RedisCluster, lost: Lost) -> None:
+    def __init__(self, client: RedisCluster, lost: Lost, tasks: set[asyncio.Task[None]]) -> None:
         self._client = client
         self._lost = lost
+        self._all_tasks = tasks
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = True
         self.congested = False
@@ -103,15 +107,25 @@ class ClusterLine:
         """See `Line.abort`."""
         if self._open:
             self._open = False
-            for task in self._tasks:
+            asked = list(self._tasks)
+            for task in asked:
                 task.cancel()
-            self._keep(self._client.aclose())
+            self._keep(self._end(asked))
             self._lost(self)
 
-    def _keep(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for tasks in (self._tasks, self._all_tasks):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _end(self, asked: list[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*asked, return_exceptions=True)
+        nodes = self._client.nodes_manager
+        await self._client.aclose()
+        # The client leaves its connections open where it was about to look for the nodes anew.
+        for each in ("nodes_cache", "startup_nodes"):
+            await nodes.aclose(each)
 
     async def _run(self, commands: Sequence[Command], done: Callable[[Replies], None]) -> None:
         replies: Replies = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import hiredis
 
@@ -40,6 +40,21 @@ class Login:
         if self.username:
             return [("AUTH", self.username, self.password)]
         return [("AUTH", self.password)]
+
+
+class Dialling(Protocol):
+    """What connects lines."""
+
+    async def __call__(self, lost: Lost) -> Line:
+        """A line on which commands may be sent; *lost* is called when it ends.
+
+        Raises OSError where there is none.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Wait for what is left of lines that have ended."""
+        ...
 
 
 class DialError(ConnectionError):
@@ -79,6 +94,9 @@ class Dial:
             return await self._dial(lost)
         except UnicodeError as error:  # a name that no host can have
             raise DialError(f"{self._address} names no host: {error}") from None
+
+    async def aclose(self) -> None:
+        """Nothing is left of a line that was aborted."""
 
     async def _dial(self, lost: Lost) -> SocketLine:
         address = self._address

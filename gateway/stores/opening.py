@@ -17,10 +17,11 @@ from gateway.stores.seal import AesGcm, Digest
 from gateway.stores.secrets import read_key, read_secret, read_shared_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from gateway.stores.address import RedisAddress
-    from gateway.stores.line import Command, Line, Lost
+    from gateway.stores.dial import Dialling
+    from gateway.stores.line import Command
     from gateway.stores.options import CacheConfig, RedisConfig, RedisTlsConfig
     from gateway.stores.seal import Seal
     from gateway.telemetry import SumCell, Telemetry
@@ -98,7 +99,7 @@ def report(store: RedisStore, telemetry: Telemetry, *, layer: str = "redis") -> 
     telemetry.on_collect(collect)
 
 
-def _dial(address: RedisAddress, options: RedisConfig) -> Callable[[Lost], Awaitable[Line]]:
+def _dial(address: RedisAddress, options: RedisConfig) -> Dialling:
     login = Login(
         options.username or address.username,
         read_secret(options.password, f"{_PATH}.password") or address.password,
@@ -126,7 +127,7 @@ def _dial(address: RedisAddress, options: RedisConfig) -> Callable[[Lost], Await
 
 def _channel(
     name: str,
-    dial: Callable[[Lost], Awaitable[Line]],
+    dial: Dialling,
     options: RedisConfig,
     clock: Callable[[], float],
     probe: Command,

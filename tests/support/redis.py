@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 import redis
 
+from gateway.stores.channel import Channel
 from gateway.stores.opening import open_store
 from gateway.stores.options import CacheConfig, RedisConfig
 from gateway.telemetry import Telemetry
@@ -66,15 +67,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, or start it again, and wait until it listens."""
-        self._process = subprocess.Popen(
-            [
-                "redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
-                "--unixsocket", str(self.path), "--dir", str(self._directory),
-                "--save", "", "--appendonly", "no", *self._options,
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
+        self._process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         said = []
         for line in self._process.stdout:
@@ -84,6 +77,20 @@ class RedisServer:
             if "monitor master" in line:
                 return
         raise AssertionError(f"redis-server did not start: {''.join(said)}")
+
+    def command(self) -> list[str]:
+        """How it is started."""
+        return [
+            "redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+            "--unixsocket", str(self.path), "--dir", str(self._directory),
+            "--save", "", "--appendonly", "no", *self._options,
+        ]  # fmt: skip
+
+    def told(self, *command: Any) -> Any:
+        """The reply to *command*, as it came."""
+        with redis.Redis(unix_socket_path=str(self.path)) as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*command)
 
     def kill(self) -> None:
         """End it at once, frozen or not."""
@@ -172,3 +179,8 @@ async def seen(store: RedisStore, state: str) -> None:
     """Wait until the breaker for look-ups has *state*."""
     while store.state != state:  # noqa: ASYNC110 - it owes nobody an event for this
         await asyncio.sleep(0)
+
+
+def state(of: RedisStore | Channel) -> str:
+    """That of the breaker for look-ups, or of one way; asked anew each time."""
+    return of.breaker.state if isinstance(of, Channel) else of.state
