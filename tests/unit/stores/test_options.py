@@ -16,7 +16,7 @@ def test_a_store_is_memory_or_a_url() -> None:
     for text in ("memory", "redis://h", "unix:/s", "redis+sentinel://h/s", "rediss+cluster://h"):
         assert parse_store(text) == text
     with pytest.raises(ValueError, match="expected memory, or redis"):
-        parse_store("memroy")
+        parse_store("disk")
 
 
 def test_no_text_shows_a_secret() -> None:
