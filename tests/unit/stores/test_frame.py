@@ -201,3 +201,10 @@ def test_descriptions_that_are_remembered_are_bounded() -> None:
         frame = codec.encode(KEY, response, created=0, ttl=1)
         assert told(codec.decode(KEY, frame).response) == told(response)
     assert 0 < len(codec._known) <= 1024
+
+
+@pytest.mark.parametrize("value", [2**70, object(), "\ud800"])
+def test_parameters_that_cannot_be_encoded_are_refused(value: object) -> None:
+    """A server elsewhere may say what it likes; it must not end whoever writes."""
+    with pytest.raises(Refused, match="foreign"):
+        FrameCodec(Digest()).encode(KEY, InferResponse((), "1", {"p": value}), created=0, ttl=1)
