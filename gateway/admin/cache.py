@@ -63,7 +63,7 @@ def purge(
 ) -> None:
     """Let no answer that is stored now be given again.
 
-    Name a model or a tenant, or say --all.
+    Name a model, a tenant, or both, or say --all.
     """
     body: dict[str, str | bool] = {}
     if model:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PATHS: Final = {
     "/v1/config/reload": "POST: put the configuration file into effect",
     "/v1/backends/{endpoint}": 'POST {"drained": true | false, "weight": number | null}',
-    "/v1/cache/purge": 'POST {"model": name}, {"tenant": name} or {"all": true}',
+    "/v1/cache/purge": 'POST {"model": name, "tenant": name} or {"all": true}',
     "/v1/models/{model}/restart": "POST: replace the workers of a model one by one",
 }
 
@@ -49,7 +49,7 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Purged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be purged of the cache: what a model has, what a tenant has, or all of it."""
+    """What is to be purged of the cache: of a model, of a tenant, of both, or all of it."""
 
     model: str | None = None
     tenant: str | None = None
@@ -117,10 +117,11 @@ class Actions:
         """Let nothing that is cached now be given again."""
         what = await _body(request, Purged)
         operations = self._operations
-        if [bool(what.model), bool(what.tenant), what.all].count(True) != 1:
+        if bool(what.model or what.tenant) == what.all:
             raise refusal(
                 HTTPStatus.BAD_REQUEST,
-                'say what to purge: {"model": name}, {"tenant": name} or {"all": true}',
+                'say what to purge: {"model": name}, {"tenant": name}, both of these, or '
+                '{"all": true} alone',
             )
         if what.model is not None and what.model not in operations.config.models:
             there = ", ".join(operations.config.models)
@@ -129,8 +130,9 @@ class Actions:
             await operations.purge(what.model, what.tenant)
         except OperationFailed as error:
             return _failed(error, "it is not certain that nothing is found any more")
-        of = f"model {what.model}" if what.model else f"tenant {what.tenant}"
-        return as_json({"purged": "all" if what.all else of})
+        named = (("model", what.model), ("tenant", what.tenant))
+        parts = [f"{kind} {name}" for kind, name in named if name]
+        return as_json({"purged": ", ".join(parts) or "all"})
 
     async def restart(self, request: web.Request) -> web.Response:
         """Replace the workers of a model one by one."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # A lease ends by itself after so many times what an answer takes, and not before so many seconds:
 # its holder may have died.
 _LEASE_TIMES: Final = 3.0
-_LEASE_LEAST: Final = 0.5
+_LEASE_LEAST: Final = 1.0
 _LEASE_MOST: Final = 60.0
 
 
@@ -214,7 +214,11 @@ class Shared:
         return self._tier.key(blake2b(b"".join(keys), digest_size=SIZE).digest())
 
     def _lease(self) -> float:
-        return min(_LEASE_MOST, max(_LEASE_LEAST, _LEASE_TIMES * self.payoff.model))
+        usual = self.payoff.model
+        if not usual:
+            # Nobody waits for longer, and too short a lease has the model asked twice.
+            return self._lock_timeout
+        return min(_LEASE_MOST, max(_LEASE_LEAST, _LEASE_TIMES * usual))
 
     def _all(
         self, usable: list[Kept[InferResponse] | None], others: list[Kept[InferResponse]]

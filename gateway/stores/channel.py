@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 ERRORS: Final = ("timeout", "connection", "refused", "open")
 # A server that says so is not the one to talk to any more: it is looked for anew.
 _MOVED: Final = ("READONLY", "MASTERDOWN")
-# So many calls in a row without any reply, and the connection is not believed in any more. The
-# breaker sees only failures that come close together, as they do under load.
-_SILENT: Final = 3
+# Seconds without any reply after which a connection is not believed in any more. The breaker sees
+# only failures that come close together, as they do under load.
+_SILENT: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,8 @@ class Channel:
         # All that is under way, and of it what waits for the connection.
         self._calls: set[_Call] = set()
         self._backlog: list[_Call] = []
-        self._silent = 0
+        # When the first of the calls in a row that brought no reply was given up.
+        self._silent: float | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -135,7 +136,7 @@ class Channel:
                 if call.settle(None) and line.congested:
                     self._fail("timeout", "it does not read what is sent")
                 return
-            self._silent = 0
+            self._silent = None
             # Handed out first: the breaker, when it opens, leaves nothing to those under way.
             call.settle(replies)
             self._judge(replies)
@@ -155,9 +156,11 @@ class Channel:
         if call.settle(None):
             if call in self._backlog:
                 self._backlog.remove(call)
-            self._silent += 1
-            if self._silent >= _SILENT:
-                self._silent = 0
+            now = asyncio.get_running_loop().time()
+            if self._silent is None:
+                self._silent = now
+            elif now - self._silent >= _SILENT:
+                self._silent = None
                 self._hang_up()
             self._fail("timeout", "it does not answer in time")
 
@@ -191,6 +194,7 @@ class Channel:
                 call.settle(None)
             return
         self._line = line
+        self._silent = None
         backlog, self._backlog = self._backlog, []
         for call in backlog:
             self._send(line, call)
@@ -219,7 +223,7 @@ class Channel:
         except OSError:
             pass  # that it is not well is all there is to know
         if well:
-            self._silent = 0
+            self._silent = None
             self.breaker.succeeded()
             _log.info("%s: well again", self._name)
         else:

@@ -14,7 +14,7 @@ import hiredis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from gateway.stores.dial import DialError
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.stores.dial import Login
     from gateway.stores.line import Command, Lost, Replies
 
+# What redis-py raises when nodes are away; the second is none of the first.
+_AWAY: Final = (RedisError, RedisClusterException, OSError)
 # Commands of one key that leave together, node by node.
 _TOGETHER: Final = frozenset({"GET", "SET"})
 
@@ -67,7 +69,7 @@ class ClusterDial:
         )
         try:
             await client.initialize()
-        except (RedisError, OSError, UnicodeError) as error:
+        except (*_AWAY, UnicodeError) as error:
             raise DialError(f"{self._address}: {type(error).__name__}") from None
         return ClusterLine(client, lost, self._tasks)
 
@@ -131,7 +133,7 @@ class ClusterLine:
         replies: Replies = None
         try:
             replies = await self._replies(commands)
-        except (RedisError, OSError):
+        except _AWAY:
             # A node is gone; the client looks for the others by itself.
             pass
         finally:

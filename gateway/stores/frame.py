@@ -111,18 +111,22 @@ class FrameCodec:
     def encode(
         self, key: bytes, response: InferResponse, *, created: float, ttl: float, cost: float = 0.0
     ) -> bytes:
-        """The frame for *response* under *key*; raises Refused where it is too large.
+        """The frame for *response* under *key*; raises Refused where it is too large, or has
+        parameters that cannot be encoded (foreign).
 
         *created* is seconds since 1970, *ttl* and *cost* are seconds.
         """
         outputs = response.outputs
-        description = _encode(
-            _Description(
-                response.version,
-                response.parameters or None,
-                tuple([_Output(o.name, o.datatype, o.shape, o.nbytes) for o in outputs]),
-            )
+        told = _Description(
+            response.version,
+            response.parameters or None,
+            tuple([_Output(o.name, o.datatype, o.shape, o.nbytes) for o in outputs]),
         )
+        try:
+            description = _encode(told)
+        except (TypeError, ValueError, OverflowError):
+            # A parameter of a type or size that MessagePack does not have.
+            raise Refused("foreign") from None
         body: list[Buffer] = [description, *(output.data for output in outputs)]
         size = len(description) + sum([output.nbytes for output in outputs])
         if size > self._max_bytes:

@@ -2,7 +2,7 @@
 """Generations: a purge is a number in the keys of all that comes after it; nothing is searched for.
 
 Each purge is known by its time, in microseconds since 1970, made later than any known one. The
-generation of an entry is the latest purge of its model, of its tenant or of everything, so one
+generation of an entry is the latest purge of its model, its tenant, both or everything, so one
 number in the key makes all entries from before it unreachable; they end with their time to live.
 
 All purges stand in one Redis hash, which every process reads about once a second. What a process
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # Seconds. No entry lives longer, so no purge needs to be remembered for longer.
 LONGEST_TTL: Final = 30 * 86400.0
 _EVERYTHING: Final = b"all"
+_MODEL: Final = b"model:"
+_TENANT: Final = b"tenant:"
+_BOTH: Final = b"both:"
 # A hash with more purges than this is replaced by one of everything: it is read every second.
 _MOST: Final = 4096
 
@@ -56,7 +59,8 @@ class Generations:
         self._models: dict[str, int] = {}
         self._tenants: dict[str, bytes] = {}
         self._everything = 0
-        self._subscribers: list[Callable[[], None]] = []
+        self._any_both = False
+        self._subscribers: list[Callable[[], object]] = []
         # Whether Redis has said once what it knows: before that a purge may be missed.
         self.known = False
 
@@ -68,9 +72,13 @@ class Generations:
         if not self._purges:
             return 0
         purged = max(self._everything, self._models.get(model, 0))
-        return max(purged, self._purges.get(self._field(tenant), 0)) if tenant else purged
+        if not tenant:
+            return purged
+        purges = self._purges
+        both = purges.get(self._both(model, tenant), 0) if self._any_both else 0
+        return max(purged, purges.get(self._field(tenant), 0), both)
 
-    def subscribe(self, callback: Callable[[], None]) -> None:
+    def subscribe(self, callback: Callable[[], object]) -> None:
         """Have *callback* called after each change of what `of` says."""
         self._subscribers.append(callback)
 
@@ -94,16 +102,14 @@ class Generations:
         return not (lacking or old) or await self._tell(lacking, old)
 
     async def purge(self, model: str | None = None, tenant: str | None = None) -> bool:
-        """Make what is stored now for *model* or *tenant*, or all without them, unreachable.
+        """Make what is stored now of *model* for *tenant* unreachable; None stands for all.
 
         In this process that is so at once; True says that Redis has it for the others, False that
-        it will be told by `refresh`. Raises ValueError where both are given.
+        it will be told by `refresh`.
         """
-        if model is not None and tenant is not None:
-            raise ValueError("a purge is of a model, of a tenant or of all; expected at most one")
         field = _EVERYTHING
         if model is not None:
-            field = b"model:" + model.encode()
+            field = _MODEL + model.encode() if tenant is None else self._both(model, tenant)
         elif tenant is not None:
             field = self._field(tenant)
         # First what others have done: the time of this purge must be later, whatever their clocks.
@@ -137,12 +143,16 @@ class Generations:
             return
         self._everything = self._purges.get(_EVERYTHING, 0)
         self._models = {
-            field[6:].decode(errors="replace"): time
+            field[len(_MODEL) :].decode(errors="replace"): time
             for field, time in self._purges.items()
-            if field.startswith(b"model:")
+            if field.startswith(_MODEL)
         }
+        self._any_both = any(field.startswith(_BOTH) for field in self._purges)
         for callback in self._subscribers:
             callback()
+
+    def _both(self, model: str, tenant: str) -> bytes:
+        return _BOTH + model.encode() + b":" + self._field(tenant)
 
     def _field(self, tenant: str) -> bytes:
         field = self._tenants.get(tenant)
@@ -150,9 +160,12 @@ class Generations:
             if len(self._tenants) >= _MOST:
                 self._tenants.clear()
             told = blake2b(
-                tenant.encode(), key=self._secret, digest_size=16, person=b"infergate-tenant"
+                tenant.encode(errors="surrogateescape"),
+                key=self._secret,
+                digest_size=16,
+                person=b"infergate-tenant",
             )
-            field = self._tenants[tenant] = b"tenant:" + told.hexdigest().encode()
+            field = self._tenants[tenant] = _TENANT + told.hexdigest().encode()
         return field
 
 

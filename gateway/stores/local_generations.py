@@ -28,30 +28,37 @@ class LocalGenerations:
     """The generations of one process; they begin anew with it, as its memory does."""
 
     def __init__(self) -> None:
-        self._everything = 0
+        self._all = 0
         self._models: dict[str, int] = {}
         self._tenants: dict[str, int] = {}
+        self._both: dict[tuple[str, str], int] = {}
         self._callbacks: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
-        return f"<LocalGenerations {self._everything} {self._models} {len(self._tenants)} tenants>"
+        return f"<LocalGenerations {self._all} {self._models} {len(self._tenants)} tenants>"
 
     def of(self, model: str, tenant: str = "") -> int:
         """See `Generations.of`."""
-        purges = self._everything + self._models.get(model, 0)
-        return purges + self._tenants.get(tenant, 0) if tenant else purges
+        return (
+            self._all
+            + self._models.get(model, 0)
+            + self._tenants.get(tenant, 0)
+            + self._both.get((model, tenant), 0)
+        )
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         """See `Generations.subscribe`."""
         self._callbacks.append(callback)
 
     def purge(self, model: str | None = None, tenant: str | None = None) -> None:
-        """Let nothing be found that *model* or *tenant* has, or all have without either."""
-        if model is not None:
+        """Let nobody find what *tenant* has of *model*; None stands for all of them."""
+        if model is not None and tenant is not None:
+            self._both[model, tenant] = self._both.get((model, tenant), 0) + 1
+        elif model is not None:
             self._models[model] = self._models.get(model, 0) + 1
         elif tenant is not None:
             self._tenants[tenant] = self._tenants.get(tenant, 0) + 1
         else:
-            self._everything += 1
+            self._all += 1
         for callback in self._callbacks:
             callback()

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from gateway.stores.line import Command, Replies
 
 # Why a write was dropped. queue: too much is waiting. open: the breaker is. failed: no reply came.
-# refused: the server said no. too_large: above the limit of a value.
-DROPS: Final = ("queue", "open", "failed", "refused", "too_large")
+# refused: the server said no. too_large: above the limit of a value. foreign: has parameters that
+# cannot be encoded.
+DROPS: Final = ("queue", "open", "failed", "refused", "too_large", "foreign")
 # What one pipeline holds at most.
 _ENTRIES: Final = 64
 _BYTES: Final = 1 << 20

@@ -71,7 +71,7 @@ class Settle(msgspec.Struct, frozen=True, tag=True):
 
 
 class Purge(msgspec.Struct, frozen=True, tag=True):
-    """To a gateway: give no more what *model* or *tenant* has in the cache; without either, all."""
+    """To a gateway: give no more what *model* has cached for *tenant*; None is all of them."""
 
     id: int
     model: str | None = None

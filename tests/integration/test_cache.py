@@ -97,6 +97,7 @@ def test_tenants_do_not_share_answers_not_even_by_an_exact_repeat(serving: Servi
 @pytest.mark.parametrize(
     ("arguments", "said", "missed"),
     [
+        (("--model", "m", "--tenant", "a"), "purged model m, tenant a\n", {"a"}),
         (("--tenant", "b"), "purged tenant b\n", {"b"}),
         (("--model", "m"), "purged model m\n", {"a", "b"}),
         (("--all",), "purged all\n", {"a", "b"}),

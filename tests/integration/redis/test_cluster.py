@@ -77,3 +77,23 @@ async def test_a_cluster_keeps_answers_leases_and_purges() -> None:
                 found = [*await store.fetch_many(keys)]
                 await asyncio.sleep(0.001)
             assert any(each is None for each in found)
+
+
+async def test_a_cluster_that_is_away_is_no_more_than_a_cache_that_is() -> None:
+    """Nobody listens at any of its nodes."""
+    url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
+    async with store_at(url, known=False) as store:
+        for _ in range(9):
+            assert not await store.generations.refresh()
+            assert await store.lease(b"k", 1) == b""
+        assert store.state == "open"
+        assert store.ways["read"].errors["connection"] == 5
+
+
+async def test_a_server_that_is_in_no_cluster_is_none() -> None:
+    """The URL says that there is one."""
+    with RedisServer(port=free_port()) as server:
+        async with store_at(f"redis+cluster://127.0.0.1:{server.port}", known=False) as store:
+            for _ in range(9):
+                assert not await store.generations.refresh()
+            assert store.state == "open"

@@ -72,3 +72,17 @@ def test_nothing_that_changed_is_nothing_to_tell() -> None:
     now = config("")
     generation = Generation(1, "", placed(now))
     assert list(changes(now, generation, now, generation.places)) == []
+
+
+def test_a_changed_secret_is_named_and_not_shown() -> None:
+    """Neither the one in effect nor the one in the file."""
+    sections = [
+        f"cache: {{store: 'redis://u:{url}@h', redis: {{secret: {secret}, password: same}}}}"
+        for url, secret in (("hunter2", "0123456789abcdef"), ("hunter3", "fedcba9876543210"))
+    ]
+    lines = list(needing_restart(config(sections[0]), config(sections[1])))
+
+    assert lines == [
+        "cache.store: redis://***@h is in the file, redis://***@h in effect until the next start",
+        "cache.redis.secret: *** is in the file, *** in effect until the next start",
+    ]

@@ -55,3 +55,29 @@ def test_header_values_are_masked() -> None:
     """They are what a server elsewhere lets us in by."""
     section = Server("http://far:8000", {"Authorization": "Bearer s3cret"})
     assert shown(section) == {"url": "http://far:8000", "headers": {"Authorization": "***"}}
+
+
+class Cache(msgspec.Struct):
+    """A section with secrets, as that of the cache in Redis."""
+
+    store: str
+    secret: str | None
+    encryption_keys: list[str]
+    password: str | None = None
+
+
+def test_secrets_and_logins_in_urls_are_masked() -> None:
+    """Each by itself; what is not there is shown as that, and so is where the server is."""
+    config = Cache("redis://user:hunter2@cache:6379/1", "s3cret", ["k3y", "k4y"])
+    assert shown(config) == {
+        "store": "redis://***@cache:6379/1",
+        "secret": "***",
+        "encryption_keys": ["***", "***"],
+        "password": None,
+    }
+
+
+def test_a_model_named_like_a_secret_is_shown() -> None:
+    """Only values are secrets, not whole sections."""
+    config = Named(models={"secret": {"path": "models/secret", "password": "s3cret"}})
+    assert shown(config)["models"]["secret"] == {"path": "models/secret", "password": "***"}

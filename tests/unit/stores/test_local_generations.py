@@ -16,6 +16,7 @@ EVERYTHING = [(model, tenant) for model in ("m", "n") for tenant in ("", "a", "b
         ({}, EVERYTHING),
         ({"model": "m"}, [("m", ""), ("m", "a"), ("m", "b")]),
         ({"tenant": "a"}, [("m", "a"), ("n", "a")]),
+        ({"model": "n", "tenant": "b"}, [("n", "b")]),
     ],
 )
 def test_a_purge_changes_what_it_names_alone(
