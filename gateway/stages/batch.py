@@ -18,6 +18,7 @@ from gateway.stages.entry import enqueued
 from gateway.stages.flight import Flights
 from gateway.stages.lines import DEFAULT_LEVEL, Lines
 from gateway.stages.merge import compatibility, merge, placed
+from gateway.stages.retry_budget import RetryBudget, Spending
 from gateway.wire.message import NEVER
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ _QUICK: Final = 0.001
 # The part of its time that an answer may be expected to take. In a standing overload the queue is
 # as long as this allows, and an answer that is as likely late as not is work for nothing.
 _IN_TIME: Final = 0.85
+# Where a request was when its deadline passed, by whether it was with a worker.
+_WHERE: Final = (
+    "the deadline passed while it waited for a worker that had not failed it",
+    "the deadline passed while a worker had it",
+)
 
 
 class Batch:
@@ -42,8 +48,8 @@ class Batch:
     *max_rows* bounds a batch. Refuses with Shed when the queue is full, or so long that the answer
     would come too late, and fails with DeadlineExceeded whoever has waited too long, in the queue
     or on the way. Once the head has waited *newest_first_after* seconds, the newest goes first: in
-    a standing overload those are the ones that can still be in time. 0 is never. *cost* is what is
-    known already of the model's runs.
+    a standing overload those are the ones that can still be in time. 0 is never. Members of failed
+    batches that are sent again spend *budget*. *cost* is what is known already of the model's runs.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class Batch:
         queue_rows: int = 4096,
         queue_bytes: int = 256 << 20,
         newest_first_after: float = 1.0,
+        budget: RetryBudget | None = None,
         cost: Cost | None = None,
     ) -> None:
         self._inner = inner
@@ -71,7 +78,13 @@ class Batch:
         self._queue_bytes = queue_bytes
         self._newest_first_after = newest_first_after or NEVER
         self._lines = Lines()
-        self._flights = Flights(inner, landed=self._landed, back=self._back)
+        self._flights = Flights(
+            inner,
+            landed=self._landed,
+            back=self._back,
+            spending=Spending(budget or RetryBudget(), model=model, telemetry=telemetry),
+            takes=pool.takes,
+        )
         self._pump_due = False
         self._wake_at = NEVER
         self._waker: asyncio.TimerHandle | None = None
@@ -93,7 +106,7 @@ class Batch:
         queued = telemetry.queued_rows.cell(model)
 
         def collect() -> None:
-            queued.value = self._lines.rows
+            queued.value = self.queued_rows
 
         self._subscribed = (telemetry.on_collect(collect), pool.on_change(self._schedule))
 
@@ -103,7 +116,7 @@ class Batch:
     @property
     def queued_rows(self) -> int:
         """Rows that wait for a slot."""
-        return self._lines.rows
+        return self._lines.rows + self._flights.rows_aside
 
     def retire(self) -> None:
         """Hear no more of the pool, and fill no gauge: another has taken this one's place."""
@@ -202,7 +215,7 @@ class Batch:
         return loop
 
     def _schedule(self) -> None:
-        if not self._pump_due and self._lines:
+        if not self._pump_due and (self._lines or self._flights.aside):
             self._pump_due = True
             (self._loop or self._enter_loop()).call_soon(self._pump)
 
@@ -210,6 +223,8 @@ class Batch:
         """Dispatch while there are entries and free slots."""
         self._pump_due = False
         lines = self._lines
+        if self._flights.aside:
+            self._flights.resume()
         cost = self.cost
         worth = cost.rows_worth(self._max_rows)
         fits = None if cost.seconds(worth) < _QUICK else self._fits
@@ -273,7 +288,7 @@ class Batch:
             self._lines.remove(entry)
             self._client_gone.observe(perf_counter() - entry.queued_at)
         else:
-            entry.flight.cancel_if_nobody_waits()
+            self._flights.abandon(entry.flight)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         if self._waker is not None:
@@ -298,10 +313,10 @@ class Batch:
                 if not entry.waits:
                     continue
                 if entry.request.deadline <= now:
-                    entry.fail(DeadlineExceeded("the deadline passed while a worker had it"))
+                    entry.fail(DeadlineExceeded(_WHERE[flight.aside is None]))
                 else:
                     earliest = min(earliest, entry.request.deadline)
-            flight.cancel_if_nobody_waits()
+            self._flights.abandon(flight)
         # Whoever was told may have asked again already, with a deadline of its own.
         if earliest < self._wake_at:
             self._wake(asyncio.get_running_loop(), earliest)

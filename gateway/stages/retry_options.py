@@ -11,7 +11,10 @@ from gateway.units import Duration
 
 
 class RetryBudgetConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many retries there may be beside the requests of the last *ttl* seconds."""
+    """How many requests may be sent again beside those of the last *ttl* seconds.
+
+    A batch counts as often as it has members.
+    """
 
     percent: Annotated[
         float,
