@@ -26,6 +26,7 @@ from gateway.stages.observe import Observe
 from gateway.stages.payoff import Payoff
 from gateway.stages.postprocess import Postprocess
 from gateway.stages.preprocess import Preprocess
+from gateway.stages.quarantine import Quarantine
 from gateway.stages.question_key import QuestionKey
 from gateway.stages.rescue import Rescue
 from gateway.stages.retry import Retry
@@ -100,8 +101,11 @@ def model_stack(
     telemetry: Telemetry,
     caching: Caching,
     cost: Cost | None = None,
+    quarantine: Quarantine | None = None,
 ) -> Service:
     """What every request for one model meets; *cost* is what is known of the model's runs.
+
+    *quarantine* holds the questions that its workers have died of.
 
     Nothing in it may hold on to *model*: that a reload has replaced it and that its last request
     is over is told by its end.
@@ -114,6 +118,8 @@ def model_stack(
         min_per_second=retry.budget.min_per_second,
         ttl=retry.budget.ttl,
     )
+    quarantine = quarantine or Quarantine(model=name, telemetry=telemetry)
+    quarantine.seconds = retry.quarantine
 
     def queue(inner: Service) -> Batch:
         model.batch = Batch(
@@ -126,6 +132,7 @@ def model_stack(
             queue_bytes=config.batch.queue_bytes,
             newest_first_after=config.batch.newest_first_after,
             budget=budget,
+            quarantine=quarantine,
             cost=cost,
         )
         return model.batch

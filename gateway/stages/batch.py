@@ -18,11 +18,12 @@ from gateway.stages.entry import enqueued
 from gateway.stages.flight import Flights
 from gateway.stages.lines import DEFAULT_LEVEL, Lines
 from gateway.stages.merge import compatibility, merge, placed
+from gateway.stages.quarantine import Quarantine
 from gateway.stages.retry_budget import RetryBudget, Spending
 from gateway.wire.message import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from gateway.stages.entry import Entry
     from gateway.telemetry import Telemetry
@@ -49,7 +50,8 @@ class Batch:
     would come too late, and fails with DeadlineExceeded whoever has waited too long, in the queue
     or on the way. Once the head has waited *newest_first_after* seconds, the newest goes first: in
     a standing overload those are the ones that can still be in time. 0 is never. Members of failed
-    batches that are sent again spend *budget*. *cost* is what is known already of the model's runs.
+    batches that are sent again spend *budget*; what is in *quarantine* is not even queued. *cost*
+    is what is known already of the model's runs.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Batch:
         queue_bytes: int = 256 << 20,
         newest_first_after: float = 1.0,
         budget: RetryBudget | None = None,
+        quarantine: Quarantine | None = None,
         cost: Cost | None = None,
     ) -> None:
         self._inner = inner
@@ -84,7 +87,11 @@ class Batch:
             back=self._back,
             spending=Spending(budget or RetryBudget(), model=model, telemetry=telemetry),
             takes=pool.takes,
+            poisonous=self._quarantined,
         )
+        self.quarantine = quarantine or Quarantine(model=model, telemetry=telemetry)
+        # Another function while anything is in quarantine, so that nobody else pays for asking.
+        self._enqueued = self._checked if self.quarantine else enqueued
         self._pump_due = False
         self._wake_at = NEVER
         self._waker: asyncio.TimerHandle | None = None
@@ -124,13 +131,13 @@ class Batch:
             end()
 
     def __call__(self, request: InferRequest) -> Awaitable[InferResponse]:
-        """Queue *request*, to be answered alone or with others; raises Shed, DeadlineExceeded."""
+        """Queue *request*, alone or with others; raises Shed, DeadlineExceeded, PoisonInput."""
         loop = self._loop or self._enter_loop()
         now = perf_counter()
         deadline = request.deadline
         if deadline <= now:
             raise DeadlineExceeded("the deadline had passed before the request was queued")
-        entry = enqueued(request, loop, now, self._gone)
+        entry = self._enqueued(request, loop, now, self._gone)
         lines = self._lines
         if lines.rows and (
             lines.rows > self._max_rows
@@ -160,6 +167,24 @@ class Batch:
         # An escape may hide the word.
         if b"priority" not in text and b"\\" not in text:
             raise self._full()
+
+    def _quarantined(self, request: InferRequest) -> None:
+        """*request* has taken two workers down."""
+        self.quarantine.add(request)
+        self._enqueued = self._checked
+
+    def _checked(
+        self,
+        request: InferRequest,
+        loop: asyncio.AbstractEventLoop,
+        now: float,
+        gone: Callable[[Entry], None],
+    ) -> Entry:
+        """As `enqueued`; raises PoisonInput for what is in quarantine."""
+        self.quarantine.check(request)
+        if not self.quarantine:
+            self._enqueued = enqueued
+        return enqueued(request, loop, now, gone)
 
     def _judge(self, entry: Entry) -> None:
         """Raise Shed where *entry* has no room, or would not be served in time."""

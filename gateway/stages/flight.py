@@ -16,6 +16,7 @@ from gateway.errors import (
     GatewayError,
     InvalidRequest,
     NoReadyEndpoint,
+    PoisonInput,
     UpstreamError,
 )
 from gateway.stages.merge import finished, split
@@ -67,6 +68,7 @@ class Flights:
     *spending* pays for members that are sent again. *takes* says whether there is room for what
     avoids the endpoints of such names. What an endpoint has failed, and no other has room for, is
     put *aside* as it is until one has: in the queue the room at the first one would call it back.
+    *poisonous* is told of a request that takes workers down, as it was queued.
     """
 
     def __init__(
@@ -77,12 +79,14 @@ class Flights:
         back: Callable[[Entry], None],
         spending: Spending,
         takes: Callable[[Sequence[str]], bool],
+        poisonous: Callable[[InferRequest], None],
     ) -> None:
         self._service = service
         self._landed = landed
         self._back = back
         self._spending = spending
         self._takes = takes
+        self._poisonous = poisonous
         self._flights: set[Flight] = set()
         self.aside: list[Flight] = []
 
@@ -167,6 +171,9 @@ class Flights:
         elif request.members > 1 and _may_blame_one(error):
             self._send_singly(entries, request, error)
         elif isinstance(error, GatewayError):
+            if isinstance(error, PoisonInput):
+                # Before anybody hears of it, and may ask again.
+                self._poisonous(entries[0].request)
             for entry in entries:
                 # An exception raised in many places gathers all their tracebacks: one for each.
                 entry.fail(error if len(entries) == 1 else _again(error))

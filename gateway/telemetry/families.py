@@ -113,6 +113,11 @@ class Telemetry:
             "Requests not sent again because the budget was empty.",
             "model",
         )
+        self.quarantine = counter(
+            "infergate_quarantine_total",
+            "Inputs that took two workers down (added), and requests refused for one (refused).",
+            "model", "event",
+        )  # fmt: skip
         self.shed = counter(
             "infergate_shed_total",
             "Requests refused before any work because of load.",
