@@ -128,9 +128,7 @@ class Changeover:
             if _stack_of(old.config) == _stack_of(section):
                 self._models[name] = old
             else:
-                self._models[name] = gateway.make_model(
-                    name, section, old.pool, before=old.batch
-                )
+                self._models[name] = gateway.make_model(name, section, old.pool, before=old.batch)
 
     def _same_pool(self, name: str, old: ModelConfig, new: ModelConfig, wanted: list[Spot]) -> bool:
         """Whether the pool of before can go on: the same model, reached in the same way."""

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from gateway.config.annotation import Annotation, fields, is_scalar, is_section
 from gateway.config.expand import expand, refers
 from gateway.config.scalar import MismatchError, describe, read, shorten, suggestion
+from gateway.config.secret import Secret
 from gateway.config.tree import MAX_NODES, Fault, Mapping, Node, Scalar, Sequence, join
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Binder:
     ) -> None:
         self.faults: list[Fault] = []
         self._environment = environment
+        # What came from files: a section that puts its values into words must not show it.
+        self.secrets: list[Secret] = []
         self._checks = checks
         self._files = files or {}
         self._visits = 0
@@ -101,6 +104,8 @@ class Binder:
                 text = expand(text, self._environment)
             except ValueError as error:
                 return self._fault(node, path, str(error))
+            if isinstance(text, Secret):
+                self.secrets.append(text)
             # In a flow mapping a reference must be quoted, whatever it stands for.
             plain = True
         for member in about.members:
@@ -250,6 +255,9 @@ def _unexpanded(message: str, text: str, node: Scalar) -> str:
     """*message* with what stands in the file, since what it stands for may be a secret."""
     if not text or text == node.text:
         return message
+    if isinstance(text, Secret):
+        # Its length, a part of it or another spelling of it may stand in any of the words.
+        return f"what '{shorten(node.text)}' stands for does not fit"
     # A long one is quoted in part, and one with a line break in it as an escape.
     return message.replace(text, node.text).replace(shorten(text), node.text)
 

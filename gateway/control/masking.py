@@ -7,18 +7,19 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
-MASK: Final = "***"
+from gateway.config.secret import MASK, masked
+
 _SECRET: Final = frozenset({"env", "headers"})
 
 
 def shown(config: msgspec.Struct) -> dict[str, Any]:
-    """*config* as plain JSON values; the values of every ``env`` and ``headers`` are masked.
+    """*config* as plain JSON values; secrets and the values of ``env`` and ``headers`` are masked.
 
     They are what a configuration takes from outside to hand on, keys to a model store among it.
     """
-    masked = _masked(msgspec.to_builtins(config, str_keys=True))
-    assert isinstance(masked, dict)  # noqa: S101 - a struct becomes a mapping
-    return masked
+    plain = _masked(msgspec.to_builtins(config, str_keys=True, enc_hook=masked))
+    assert isinstance(plain, dict)  # noqa: S101 - a struct becomes a mapping
+    return plain
 
 
 def _masked(value: object) -> object:

@@ -68,7 +68,7 @@ def test_what_the_pool_does_not_take_is_another_model(
     said: dict[str, tuple[TensorSpec, ...]], why: str, before: ModelInfo | None
 ) -> None:
     """Requests are read by what the pool takes, and would not fit it."""
-    found = mistaken(replace(MODEL, **said), before, [MODEL])  # type: ignore[arg-type]
+    found = mistaken(replace(MODEL, **said), before, [MODEL])
     assert re.search(why, found), found
 
 
