@@ -162,8 +162,13 @@ async def test_a_slow_head_is_given_up(way: str) -> None:
 async def test_the_answer_to_a_head_in_time_may_take_longer() -> None:
     """What is timed is the head; the lane hands it over whole, so it is never late."""
 
+    port = 0
+
     async def dawdle(exchange: Exchange) -> None:
-        await asyncio.sleep(0.05)
+        # Longer than a head may take: one that began later has been given up.
+        async with connect(port) as slow:
+            await slow.send(b"GET /v2/hea")
+            assert await slow.closed()
 
     service = Service(before=dawdle)
     headers = {"TE": "trailers"}
