@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.upstream.choice import Choice
 from gateway.upstream.identity import mistaken
+from gateway.upstream.laggards import Laggards
 from gateway.upstream.policy import Informed, Learning
 from gateway.upstream.slow_start import SlowStart
 
@@ -72,6 +73,7 @@ class Pool(Choice):
         self._follow: Callable[[Discovery], asyncio.Task[None]] | None = None
         # The life of the last worker at an endpoint's address that was not the expected one.
         self._strangers: dict[Endpoint, str] = {}
+        self._laggards = Laggards()
         self._work: dict[Endpoint, tuple[asyncio.Task[None], ...]] = {}
 
     def __repr__(self) -> str:
@@ -191,6 +193,10 @@ class Pool(Choice):
             self._attempts[key] = count
         count(seconds)
 
+    def outpaced(self, endpoint: Endpoint, seconds: float) -> bool:
+        """See `Laggards.outpaced`."""
+        return self._laggards.outpaced(endpoint, self.endpoints, seconds)
+
     def ejected(self, endpoint: Endpoint, reason: str) -> None:
         """Count an ejection."""
         self._telemetry.ejections.cell(endpoint.name, reason).value += 1
@@ -266,6 +272,7 @@ class Pool(Choice):
             return
         self.leaving.pop(endpoint).set()
         self._strangers.pop(endpoint, None)
+        self._laggards.forget(endpoint)
         for task in self._work.pop(endpoint, ()):
             task.cancel()
         present = (*self.endpoints, *self.held, *self.leaving)

@@ -75,6 +75,14 @@ def test_nor_by_batches_that_are_taken_apart(cap: int, fail_time: float, load: f
     assert 1.1 < outcome.attempts <= 1.2
 
 
+def test_a_worker_too_slow_for_every_deadline_costs_few_requests() -> None:
+    """Those by which it is found out and looked at again; it was one in seventeen without that."""
+    slow = Scenario(endpoints=4, slow=1, factor=20, run=0.02, load=0.5, seconds=30.0, timeout=0.25)
+    outcome = simulate(slow, "least_outstanding")
+    assert outcome.requests > 2500
+    assert 0 < outcome.requests - outcome.answered < 0.01 * outcome.requests
+
+
 def test_half_an_outage_costs_few_requests() -> None:
     """Ejection and retries: four of eight workers fail everything for half of the time."""
     outcome = simulate(
