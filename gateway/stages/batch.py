@@ -11,15 +11,16 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import DeadlineExceeded, Shed
+from gateway.errors import DeadlineExceeded
 from gateway.stages.cost import Cost
 from gateway.stages.drain_rate import DrainRate
 from gateway.stages.entry import enqueued
 from gateway.stages.flight import Flights
-from gateway.stages.lines import DEFAULT_LEVEL, Lines
+from gateway.stages.lines import Lines
 from gateway.stages.merge import compatibility, merge, placed
 from gateway.stages.quarantine import Quarantine
 from gateway.stages.retry_budget import RetryBudget, Spending
+from gateway.stages.room import Room
 from gateway.wire.message import NEVER
 
 if TYPE_CHECKING:
@@ -29,13 +30,9 @@ if TYPE_CHECKING:
     from gateway.telemetry import Telemetry
     from gateway.upstream.pool import Pool
     from gateway.wire.message import InferRequest, InferResponse, Service
-    from gateway.wire.tensor import Buffer
 
 # Below this many seconds for a full batch, cutting batches to fit a deadline is not worth its cost.
 _QUICK: Final = 0.001
-# The part of its time that an answer may be expected to take. In a standing overload the queue is
-# as long as this allows, and an answer that is as likely late as not is work for nothing.
-_IN_TIME: Final = 0.85
 # Where a request was when its deadline passed, by whether it was with a worker.
 _WHERE: Final = (
     "the deadline passed while it waited for a worker that had not failed it",
@@ -97,18 +94,20 @@ class Batch:
         self._waker: asyncio.TimerHandle | None = None
         self.cost = cost or Cost()
         self._rate = DrainRate()
-        # Seconds from sending a batch to its answer, its wait at the worker included.
-        self._upstream = 0.0
+        self._room = room = Room(
+            self._lines,
+            self._rate,
+            model=model,
+            telemetry=telemetry,
+            queue_rows=queue_rows,
+            queue_bytes=queue_bytes,
+            newest_first_after=self._newest_first_after,
+        )
+        # Raises Shed for a body that need not be decoded, since the queue is full.
+        self.turn_away = room.turn_away
         self._dispatched = telemetry.queue_seconds.cell(model, "dispatched")
         self._expired = telemetry.queue_seconds.cell(model, "expired")
         self._client_gone = telemetry.queue_seconds.cell(model, "client_gone")
-        self._rejected = {
-            reason: (
-                telemetry.queue_seconds.cell(model, f"rejected_{reason}"),
-                telemetry.shed.cell(model, f"queue_{reason}"),
-            )
-            for reason in ("full", "predicted")
-        }
         self._batch_rows = telemetry.batch_rows.cell(model)
         queued = telemetry.queued_rows.cell(model)
 
@@ -144,7 +143,7 @@ class Batch:
             or lines.rows + (entry.rows or 1) > self._queue_rows
             or lines.bytes + entry.nbytes > self._queue_bytes
         ):
-            self._judge(entry)
+            self._room.judge(entry)
         lines.append(entry, self._line_of(request) if self._merges and self._pool.batched else None)
         if deadline < self._wake_at:
             self._wake(loop, deadline)
@@ -152,21 +151,6 @@ class Batch:
             self._pump_due = True
             loop.call_soon(self._pump)
         return entry
-
-    def turn_away(self, body: Buffer) -> None:
-        """Raise Shed where a request with *body* finds the queue full, before it is decoded.
-
-        One that may have a priority is decoded first, and then judged by it.
-        """
-        lines = self._lines
-        if lines.rows < self._queue_rows and lines.bytes < self._queue_bytes:
-            return
-        if not lines or lines.lowest > DEFAULT_LEVEL:
-            return
-        text = bytes(body)
-        # An escape may hide the word.
-        if b"priority" not in text and b"\\" not in text:
-            raise self._full()
 
     def _quarantined(self, request: InferRequest) -> None:
         """*request* has taken two workers down."""
@@ -185,54 +169,6 @@ class Batch:
         if not self.quarantine:
             self._enqueued = enqueued
         return enqueued(request, loop, now, gone)
-
-    def _judge(self, entry: Entry) -> None:
-        """Raise Shed where *entry* has no room, or would not be served in time."""
-        lines, request = self._lines, entry.request
-        ahead = lines.ahead_of(request)
-        if not self._has_room(entry) and (
-            lines.last_below(request) is None
-            # Nothing is dropped for what finds no room even then.
-            or (ahead and ahead + entry.rows > self._queue_rows)
-        ):
-            raise self._full()
-        wait = self._rate.seconds(ahead)
-        left = request.deadline - entry.queued_at
-        # Behind a longer wait the newest go first, and this is the newest.
-        if wait + self._upstream > _IN_TIME * left and wait < self._newest_first_after:
-            raise self._refusal(
-                "predicted",
-                f"{ahead} rows wait for model '{self._model}', which takes about {wait:.3f} s; "
-                f"the request has {left:.3f} s",
-                wait,
-            )
-        while lines.rows and not self._has_room(entry):
-            full, lesser = self._full(), lines.last_below(request)
-            if lesser is None:
-                raise full
-            lines.remove(lesser)
-            lesser.fail(full)
-
-    def _full(self) -> Shed:
-        lines = self._lines
-        return self._refusal(
-            "full",
-            f"the queue of model '{self._model}' is full ({lines.rows} rows, "
-            f"{lines.bytes} bytes); its limits are {self._queue_rows} rows and "
-            f"{self._queue_bytes} bytes",
-            self._rate.seconds(lines.rows),
-        )
-
-    def _has_room(self, entry: Entry) -> bool:
-        lines = self._lines
-        rows, size = lines.rows + (entry.rows or 1), lines.bytes + entry.nbytes
-        return rows <= self._queue_rows and size <= self._queue_bytes
-
-    def _refusal(self, reason: str, message: str, wait: float) -> Shed:
-        waited, shed = self._rejected[reason]
-        waited.observe(0.0)
-        shed.value += 1
-        return Shed(message, retry_after=max(1.0, wait))
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         # Asked for once: in Python 3.11 each call costs a getpid().
@@ -295,7 +231,9 @@ class Batch:
     def _landed(self, request: InferRequest) -> None:
         """A batch was answered."""
         trace = request.trace
-        self._upstream += (trace.upstream - self._upstream) * 0.1
+        room = self._room
+        # Seconds from sending a batch to its answer, its wait at the worker included.
+        room.upstream += (trace.upstream - room.upstream) * 0.1
         if trace.infer:
             self.cost.observe(trace.batch_rows or request.rows, trace.infer)
         self._rate.landed(request.rows, perf_counter(), waiting=bool(self._lines))
