@@ -11,10 +11,12 @@ import pytest
 
 from gateway.config import Config, load
 from gateway.config.load import read
+from gateway.config.placement import placed
 from gateway.config.secret import MOST, Secret, read_secret
 from gateway.control.difference import needing_restart
 from gateway.control.masking import shown
 from gateway.errors import ConfigError
+from gateway.supervisor.plan import worker_child
 
 HIDDEN = "s3cr3t-and-long"
 
@@ -117,6 +119,7 @@ def test_no_fault_shows_it(path: Path, place: str, text: str) -> None:
         config("{}", place % path)
     (fault,) = refused.value.faults
     assert HIDDEN[:6] not in fault
+    assert "expected " in fault
     assert str(path)[:20] in fault
 
 
@@ -154,6 +157,51 @@ def test_is_used_like_any_text() -> None:
     assert f"Bearer {secret}" == f"Bearer {HIDDEN}"
     with pytest.raises(TypeError):
         msgspec.json.encode(secret)
+
+
+def worker(text: str) -> Config:
+    """A configuration with a worker whose environment, and steps, are *text*."""
+    return read(
+        f"models: {{m: {{backends: [{{worker: {{path: m{text}}}]}}}}", name="t", files=False
+    )
+
+
+def test_a_worker_gets_it_in_its_environment(path: Path) -> None:
+    """Another secret is another worker, which a reload starts."""
+    first = worker(f", env: {{KEY: 'file:{path}'}}}}")
+    (before,) = placed(first)
+    (child,) = [worker_child(first, before, runtime="r", environment={})]
+    assert child.env["KEY"] == HIDDEN
+    (same,) = placed(worker(f", env: {{KEY: '{HIDDEN}'}}}}"))
+    assert same.recipe == before.recipe
+    path.write_text("0ther")
+    (after,) = placed(worker(f", env: {{KEY: 'file:{path}'}}}}"))
+    assert after.recipe != before.recipe
+    assert HIDDEN not in repr((first, before))
+
+
+def test_an_address_from_a_file_is_a_name_like_any_other(path: Path) -> None:
+    """Endpoints are shown by it."""
+    path.write_text("unix:worker.sock")
+    found = read(
+        f"models: {{m: {{backends: [{{address: 'file:{path}'}}]}}}}", name="t", files=False
+    )
+    place = found.models["m"].backends[0].place("m")
+    assert (type(place), place) == (str, "unix:worker.sock")
+
+
+def test_steps_take_none(path: Path) -> None:
+    """They are told to clients, and are part of the cache's keys."""
+    with pytest.raises(ConfigError) as refused:
+        read(
+            "models: {m: {backends: [{address: 'unix:x'}], "
+            f"postprocess: [{{labels: {{names: ['file:{path}']}}}}]}}}}",
+            name="t",
+            files=False,
+        )
+    (fault,) = refused.value.faults
+    assert "expected a value here, not one from a file" in fault
+    assert HIDDEN not in fault
 
 
 def test_load_reads_it_anew(path: Path, tmp_path: Path) -> None:
