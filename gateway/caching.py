@@ -11,7 +11,7 @@ from gateway.errors import ConfigError
 from gateway.stores.local_generations import LocalGenerations
 from gateway.stores.memory import MemoryStore
 from gateway.stores.options import MEMORY
-from gateway.stores.secrets import read_shared_secret
+from gateway.stores.secrets import shared_secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -84,7 +84,7 @@ def make_caching(config: CacheConfig, *, telemetry: Telemetry) -> Caching:
     from gateway.stores.opening import open_store  # noqa: PLC0415
 
     try:
-        secret = read_shared_secret(config.redis.secret, "cache.redis.secret")
+        secret = shared_secret(config.redis.secret, "cache.redis.secret")
         store = open_store(config, telemetry=telemetry)
     except ValueError as error:
         raise ConfigError([str(error)]) from None

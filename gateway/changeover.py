@@ -128,8 +128,7 @@ class Changeover:
             if _stack_of(old.config) == _stack_of(section):
                 self._models[name] = old
             else:
-                cost = old.batch.cost
-                self._models[name] = gateway.make_model(name, section, old.pool, cost=cost)
+                self._models[name] = gateway.make_model(name, section, old.pool, before=old.batch)
 
     def _same_pool(self, name: str, old: ModelConfig, new: ModelConfig, wanted: list[Spot]) -> bool:
         """Whether the pool of before can go on: the same model, reached in the same way."""
@@ -162,8 +161,8 @@ class Changeover:
         same_file = old is not None and {place.file for place in gateway.generation.of(name)} == {
             place.file for place in self.generation.of(name)
         }
-        cost = old.batch.cost if old is not None and same_file else None
-        self._models[name] = gateway.make_model(name, section, pool, cost=cost)
+        before = old.batch if old is not None and same_file else None
+        self._models[name] = gateway.make_model(name, section, pool, before=before)
 
     def _change_pool(self, section: ModelConfig, wanted: list[Spot], pool: Pool) -> None:
         self._change_names(section, pool)

@@ -26,9 +26,11 @@ from gateway.stages.observe import Observe
 from gateway.stages.payoff import Payoff
 from gateway.stages.postprocess import Postprocess
 from gateway.stages.preprocess import Preprocess
+from gateway.stages.quarantine import Quarantine
 from gateway.stages.question_key import QuestionKey
 from gateway.stages.rescue import Rescue
-from gateway.stages.retry import Retry, RetryBudget
+from gateway.stages.retry import Retry
+from gateway.stages.retry_budget import RetryBudget
 from gateway.stages.shared import Shared
 from gateway.stages.shared_tier import SharedTier
 from gateway.steps import client_info, digest
@@ -99,13 +101,25 @@ def model_stack(
     telemetry: Telemetry,
     caching: Caching,
     cost: Cost | None = None,
+    quarantine: Quarantine | None = None,
 ) -> Service:
     """What every request for one model meets; *cost* is what is known of the model's runs.
+
+    *quarantine* holds the questions that its workers have died of.
 
     Nothing in it may hold on to *model*: that a reload has replaced it and that its last request
     is over is told by its end.
     """
     name, pool = model.name, model.pool
+    retry = config.retry
+    # One for all that sends anything again.
+    budget = RetryBudget(
+        share=retry.budget.percent / 100,
+        min_per_second=retry.budget.min_per_second,
+        ttl=retry.budget.ttl,
+    )
+    quarantine = quarantine or Quarantine(model=name, telemetry=telemetry)
+    quarantine.seconds = retry.quarantine
 
     def queue(inner: Service) -> Batch:
         model.batch = Batch(
@@ -117,6 +131,8 @@ def model_stack(
             queue_rows=config.batch.queue_rows,
             queue_bytes=config.batch.queue_bytes,
             newest_first_after=config.batch.newest_first_after,
+            budget=budget,
+            quarantine=quarantine,
             cost=cost,
         )
         return model.batch
@@ -133,12 +149,6 @@ def model_stack(
     if pool.keyed and not pool.header:
         # Above Batch: only what belongs to one place may leave together.
         layers.append(partial(QuestionKey, model=name))
-    retry = config.retry
-    budget = RetryBudget(
-        share=retry.budget.percent / 100,
-        min_per_second=retry.budget.min_per_second,
-        ttl=retry.budget.ttl,
-    )
     layers += [
         # Above Retry: a failed attempt sends the same batch again, and nobody queues twice.
         queue,

@@ -234,7 +234,9 @@ def _transport(spot: Spot, config: ModelConfig, pool: Pool) -> Callable[[Upcall]
     connect = config.timeouts.connect
     if not spot.address.startswith(("http:", "https:")):
         reports = pool.reported if pool.informed else None
-        return partial(Link, spot.address, connect_timeout=connect, reports=reports)
+        return partial(
+            Link, spot.address, connect_timeout=connect, reports=reports, stranger=pool.stranger
+        )
     remote = spot.remote
     caller = Caller(
         spot.address,

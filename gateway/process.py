@@ -114,13 +114,14 @@ class GatewayProcess:
             telemetry=telemetry, sample=log_options.sample, errors=log_options.errors
         )
         self._board = Board.open(metrics_directory(runtime), telemetry)
+        outstanding = _outstanding(outstanding_file(runtime), index)
         self._gateway = Gateway(
             config,
             generation,
             runtime=runtime,
             telemetry=telemetry,
             access_log=self._access_log,
-            outstanding=_outstanding(outstanding_file(runtime), index),
+            outstanding=outstanding,
         )
         telemetry.on_collect(Gauges(self._gateway, telemetry).fill)
         self._ear = Ear(self._gateway, orders_socket(runtime, name), committed=self._committed)
@@ -132,7 +133,8 @@ class GatewayProcess:
             telemetry=telemetry,
             lag=self._lag,
             descriptors=self._descriptors,
-            processes=config.server.processes,
+            # What was started, which the command line may have said.
+            processes=1 if outstanding is None else outstanding.processes,
         )
         self._stop = asyncio.Event()
 

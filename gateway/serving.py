@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from gateway.access_log import AccessLog
     from gateway.config import BackendConfig, Config, ModelConfig
     from gateway.stages.batch import Batch
-    from gateway.stages.cost import Cost
     from gateway.telemetry import Telemetry
     from gateway.upstream.discovery import Resolver
     from gateway.upstream.options import HealthConfig
@@ -94,9 +93,12 @@ class Gateway:
         return f"<Gateway {self.generation.number} {list(self.models.values())} {self.gate!r}>"
 
     def make_model(
-        self, name: str, section: ModelConfig, pool: Pool, *, cost: Cost | None = None
+        self, name: str, section: ModelConfig, pool: Pool, *, before: Batch | None = None
     ) -> Model:
-        """The model *name* over *pool*, with a stack of its own; *cost* is known of its runs."""
+        """The model *name* over *pool*, with a stack of its own.
+
+        *before* is the queue of the same model file until now: what it knows stays known.
+        """
         model = Model(name, section, pool)
         if section.cache is not None:
             memory: MemoryStore[InferRequest] = MemoryStore(max_bytes=_QUESTIONS)
@@ -106,7 +108,8 @@ class Gateway:
             section,
             telemetry=self.telemetry,
             caching=self._caching,
-            cost=cost,
+            cost=None if before is None else before.cost,
+            quarantine=None if before is None else before.quarantine,
         )
         return model
 

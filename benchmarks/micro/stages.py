@@ -30,7 +30,8 @@ from gateway.stages.hedge import Hedge
 from gateway.stages.observe import Observe
 from gateway.stages.payoff import Payoff
 from gateway.stages.rescue import Rescue
-from gateway.stages.retry import Retry, RetryBudget
+from gateway.stages.retry import Retry
+from gateway.stages.retry_budget import RetryBudget
 from gateway.stores.memory import MemoryStore
 from gateway.telemetry import Telemetry
 from gateway.wire.message import InferRequest, InferResponse

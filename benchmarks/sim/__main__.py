@@ -33,6 +33,7 @@ ABOUT = {
     "failing": "how many workers fail all they get, from fails-from to fails-to",
     "fails_from": "when that begins, in seconds",
     "fails_to": "when it ends",
+    "fail_time": "seconds that such a failure takes",
     "gateways": "gateway processes in front of the workers",
     "shared": "whether these count what is outstanding together",
     "skew": "share of the requests that the first of them gets; 0: an equal one",
@@ -49,7 +50,7 @@ BOUNDS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
         "more than 0",
     ),
     (
-        "spread hop cap retry_percent retry_minimum fails_from fails_to",
+        "spread hop cap retry_percent retry_minimum fails_from fails_to fail_time",
         lambda value: value >= 0,
         "0 or more",
     ),

@@ -11,9 +11,9 @@ class Scenario:
     *load* is the share of what the workers could do if none were slow. *seconds* is the time of
     requests, *run* that of a run of one row, of which the share *fixed* is the same for any number
     of rows. *slow* of the workers take *factor* times as long. Between *fails_from* and *fails_to*
-    the first *failing* workers fail all they get, at once. *shared* says whether the gateways
-    count together, *skew* is the share of the requests that the first of them gets (0: an equal
-    one), and *slo* the time in which an answer is good.
+    the first *failing* workers fail all they get, *fail_time* seconds after they got it. *shared*
+    says whether the gateways count together, *skew* is the share of the requests that the first of
+    them gets (0: an equal one), and *slo* the time in which an answer is good.
     """
 
     endpoints: int = 8
@@ -34,6 +34,7 @@ class Scenario:
     failing: int = 0
     fails_from: float = 0.0
     fails_to: float = 0.0
+    fail_time: float = 0.0
     gateways: int = 1
     shared: bool = True
     skew: float = 0.0
@@ -57,9 +58,10 @@ class Scenario:
 class Outcome:
     """What became of the requests; times in seconds.
 
-    *imbalance* is how many rows more than the least loaded worker the most loaded one has, and
-    *busiest* the most requests that one worker has had at the same time, both as seen at each
-    arrival of a request: the mean, and the 99th percentile.
+    *attempts* is for each request: a batch is one for each of its members. *imbalance* is how many
+    rows more than the least loaded worker the most loaded one has, and *busiest* the most requests
+    that one worker has had at the same time, both as seen at each arrival of a request: the mean,
+    and the 99th percentile.
     """
 
     policy: str

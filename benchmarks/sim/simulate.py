@@ -19,7 +19,8 @@ from benchmarks.sim.workers import Line, Worker
 from gateway.drive import Drive
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
-from gateway.stages.retry import Retry, RetryBudget
+from gateway.stages.retry import Retry
+from gateway.stages.retry_budget import RetryBudget
 from gateway.telemetry import Telemetry
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Ejection
@@ -75,20 +76,26 @@ class Gateway:
             pool.add([endpoint])
         for endpoint, worker in zip(pool.endpoints, workers, strict=True):
             endpoint.came_up(worker.info, "1")
+        budget = RetryBudget(
+            clock=clock,
+            share=scenario.retry_percent / 100,
+            min_per_second=scenario.retry_minimum,
+        )
         retry = Retry(
             Balance(pool),
             model="m",
             telemetry=self.telemetry,
             attempts=scenario.attempts,
-            budget=RetryBudget(
-                clock=clock,
-                share=scenario.retry_percent / 100,
-                min_per_second=scenario.retry_minimum,
-            ),
+            budget=budget,
             rng=rng,
         )
         self.service: Service = Batch(
-            retry, model="m", pool=pool, telemetry=self.telemetry, max_rows=scenario.max_rows
+            retry,
+            model="m",
+            pool=pool,
+            telemetry=self.telemetry,
+            max_rows=scenario.max_rows,
+            budget=budget,
         )
 
 
@@ -133,8 +140,8 @@ class Run:
 
     @property
     def attempts(self) -> int:
-        """Attempts of all gateways at all workers."""
-        return sum(e.attempts for each in self._gateways for e in each.pool.endpoints)
+        """What all workers were asked, a batch as often as it has members."""
+        return sum(worker.asked for worker in self._workers)
 
     def _arrive(self) -> None:
         if self._ending:

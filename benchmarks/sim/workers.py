@@ -38,6 +38,7 @@ class Worker:
     queue: deque[Job] = field(default_factory=deque)
     running: int = 0
     rows: int = 0
+    asked: int = 0
 
     @property
     def info(self) -> ModelInfo:
@@ -55,9 +56,11 @@ class Worker:
     def take(self, job: Job) -> None:
         """Run *job*, now or when its turn comes; fail it while everything fails here."""
         scenario = self.scenario
+        self.asked += job.request.members
         fails = self.index < scenario.failing
         if fails and scenario.fails_from <= self.loop.time() < scenario.fails_to:
-            self.loop.call_later(scenario.hop, job.promise.fail, UpstreamError("simulated"))
+            seconds = scenario.hop / 2 + scenario.fail_time
+            self.loop.call_later(seconds, job.promise.fail, UpstreamError("simulated"))
             return
         self.rows += job.request.rows
         self.queue.append(job)

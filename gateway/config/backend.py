@@ -221,7 +221,8 @@ class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         That of a server has the model in it, since one server may have several; "" for workers.
         """
         if self.url is None:
-            return self.address or ""
+            # A name is shown: where it comes from a file it is no secret any more.
+            return str(self.address or "")
         host, port = host_of(self.url)
         return f"{model}@[{host}]:{port}" if ":" in host else f"{model}@{host}:{port}"
 

@@ -7,6 +7,7 @@ where a decoder would stop at the first.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin
 
@@ -15,6 +16,7 @@ from msgspec import Meta, Struct
 from gateway.config.annotation import Annotation, fields, is_scalar, is_section
 from gateway.config.expand import expand, refers
 from gateway.config.scalar import MismatchError, describe, read, shorten, suggestion
+from gateway.config.secret import Secret
 from gateway.config.tree import MAX_NODES, Fault, Mapping, Node, Scalar, Sequence, join
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     # Called with a section that is complete: yields the field at fault and what is wrong with it.
     Check = c.Callable[[Any], c.Iterable[tuple[str, str]]]
     Checks = c.Mapping[type[Struct], Check]
+
+
+_STEP: Final = re.compile(r"\.(?:pre|post)process\[")
 
 
 class _Failed:
@@ -48,6 +53,8 @@ class Binder:
     ) -> None:
         self.faults: list[Fault] = []
         self._environment = environment
+        # What came from files: a section that puts its values into words must not show it.
+        self.secrets: list[Secret] = []
         self._checks = checks
         self._files = files or {}
         self._visits = 0
@@ -98,7 +105,7 @@ class Binder:
         text, plain = node.text, node.plain
         if refers(text):
             try:
-                text = expand(text, self._environment)
+                text = self._expanded(text, path)
             except ValueError as error:
                 return self._fault(node, path, str(error))
             # In a flow mapping a reference must be quoted, whatever it stands for.
@@ -109,11 +116,29 @@ class Binder:
                 return read(text, inner, plain=plain)
             except MismatchError as error:
                 if inner is about and is_scalar(about):
-                    return self._fault(node, path, _unexpanded(str(error), text, node))
+                    return self._fault(
+                        node,
+                        path,
+                        _unexpanded(str(error), text, node, inner.expected or _wanted(about)),
+                    )
             except ValueError as error:
-                return self._fault(node, path, _unexpanded(str(error), text, node))
+                return self._fault(
+                    node,
+                    path,
+                    _unexpanded(str(error), text, node, inner.expected or _wanted(about)),
+                )
         expected = _wanted(about)
         return self._fault(node, path, f"expected {expected}, got '{shorten(node.text)}'")
+
+    def _expanded(self, text: str, path: str) -> str:
+        """What *text* refers to; raises ValueError."""
+        found = expand(text, self._environment)
+        if isinstance(found, Secret):
+            self.secrets.append(found)
+            if _STEP.search(path):
+                # Steps are part of what is told of a model, and of its cache's keys.
+                raise ValueError("expected a value here, not one from a file")
+        return found
 
     def _section(
         self, node: Mapping, section: type[Struct], path: str, outer: tuple[str, ...]
@@ -246,10 +271,13 @@ def _unknown(key: str, known: c.Iterable[str], outer: tuple[str, ...], path: str
     return f"unknown key{near or '; expected one of ' + ', '.join(known)}"
 
 
-def _unexpanded(message: str, text: str, node: Scalar) -> str:
+def _unexpanded(message: str, text: str, node: Scalar, expected: str) -> str:
     """*message* with what stands in the file, since what it stands for may be a secret."""
     if not text or text == node.text:
         return message
+    if isinstance(text, Secret):
+        # Its length, a part of it or another spelling of it may stand in any of the words.
+        return f"expected {expected}, and what '{shorten(node.text)}' stands for is something else"
     # A long one is quoted in part, and one with a line break in it as an escape.
     return message.replace(text, node.text).replace(shorten(text), node.text)
 

@@ -10,7 +10,7 @@ from gateway.config.backend import WorkerConfig
 from gateway.config.root import Config, ModelConfig
 from gateway.config.server import ServerConfig
 from gateway.stores.options import MEMORY, RedisConfig
-from gateway.stores.secrets import read_key, read_secret, read_shared_secret
+from gateway.stores.secrets import encryption_key, shared_secret
 from gateway.units import format_size
 from gateway.upstream.options import TlsConfig
 
@@ -87,25 +87,24 @@ def tls_files(section: TlsConfig) -> Iterator[tuple[str, str]]:
             yield name, f"{path} is not a file, seen from {Path.cwd()}"
 
 
-def redis_secrets(section: RedisConfig) -> Iterator[tuple[str, str]]:
-    """What is in files can be read, and is long enough."""
-    named = {"secret": section.secret, "password": section.password,
-             "sentinel_password": section.sentinel_password}  # fmt: skip
-    for name, text in named.items():
-        try:
-            (read_shared_secret if name == "secret" else read_secret)(text, name)
-        except ValueError as error:
-            yield name, str(error).removeprefix(f"{name}: ")
-    for text in section.encryption_keys:
-        try:
-            read_key(text, "encryption_keys")
-        except ValueError as error:
-            yield "encryption_keys", str(error).removeprefix("encryption_keys: ")
+def redis(section: RedisConfig) -> Iterator[tuple[str, str]]:
+    """Secrets are what they must be."""
+    try:
+        shared_secret(section.secret, "secret")
+        for text in section.encryption_keys:
+            encryption_key(text, "encryption_keys")
+    except ValueError as error:
+        key, _, why = str(error).partition(": ")
+        yield key, why
 
 
-SECTIONS: dict[type[Struct], Check] = {Config: config, ModelConfig: model, ServerConfig: server}
+SECTIONS: dict[type[Struct], Check] = {
+    Config: config,
+    ModelConfig: model,
+    RedisConfig: redis,
+    ServerConfig: server,
+}
 FILES: dict[type[Struct], Check] = {
     WorkerConfig: model_files,
     TlsConfig: tls_files,
-    RedisConfig: redis_secrets,
 }

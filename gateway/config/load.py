@@ -11,6 +11,7 @@ from gateway.config.bind import FAILED, Binder
 from gateway.config.checks import FILES, SECTIONS
 from gateway.config.root import Config
 from gateway.config.scalar import shorten
+from gateway.config.secret import MASK
 from gateway.config.tree import MAX_BYTES, Fault, parse
 from gateway.errors import ConfigError
 from gateway.units import format_size
@@ -85,6 +86,8 @@ def read(
     if faults or not isinstance(config, Config):
         faults.sort(key=lambda fault: fault.line)
         lines = [_line(name, fault) for fault in faults[:_MOST_SHOWN]]
+        for secret in binder.secrets:
+            lines = [line.replace(secret, MASK) for line in lines]
         if len(faults) > _MOST_SHOWN:
             lines.append(f"{name}: and {len(faults) - _MOST_SHOWN} more faults")
         raise ConfigError(lines)

@@ -62,8 +62,9 @@ def numbers(model: str, taken: Collection[str]) -> Iterator[int]:
 def _draft(model: str, backend: int, worker: WorkerConfig) -> Place:
     version, file = model_file(worker)
     # How many there are is no part of what each is.
-    told = msgspec.msgpack.encode(
-        (msgspec.structs.replace(worker, replicas=1), version, file), order="sorted"
+    # A secret in its environment is a part of it as any other text; what is told is the digest.
+    told = msgspec.msgpack.Encoder(enc_hook=str, order="sorted").encode(
+        (msgspec.structs.replace(worker, replicas=1), version, file)
     )
     recipe = blake2b(told, digest_size=16).hexdigest()
     return Place(model, 0, backend, version, file, recipe)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from gateway.config.secret import masked
 from gateway.config.server import ServerConfig
-from gateway.control.masking import masked
+from gateway.control.masking import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gateway.config import Config
     from gateway.wire.generation import Generation, Place
@@ -32,14 +33,17 @@ def needing_restart(now: Config, file: Config) -> Iterator[str]:
     """A line for each key of *file* that has another value in effect until the next start."""
     wanted = effective(now, file)
     for section in ("server", "cache"):
-        running = msgspec.to_builtins(getattr(wanted, section))
-        asked = msgspec.to_builtins(getattr(file, section))
-        shown = _flat(section, masked(asked)), _flat(section, masked(running))
-        running = _flat(section, running)
-        for path, value in _flat(section, asked).items():
-            if running[path] != value:
-                new, old = (each[path] for each in shown)
-                yield f"{path}: {new} is in the file, {old} in effect until the next start"
+        running, asked = (getattr(each, section) for each in (wanted, file))
+        before, after = (_flat(section, _plain(each, str)) for each in (running, asked))
+        shown, told = (
+            _flat(section, without_secrets(_plain(each, masked))) for each in (running, asked)
+        )
+        for path, value in after.items():
+            if before[path] != value:
+                yield (
+                    f"{path}: {told[path]} is in the file, {shown[path]} in effect until the next "
+                    "start"
+                )
 
 
 def changes(
@@ -72,6 +76,11 @@ def changes(
 
 def _versioned(place: Place) -> str:
     return f"{place.name} (version {place.version})" if place.version else place.name
+
+
+def _plain(section: Any, secrets: Callable[[Any], str]) -> Any:  # noqa: ANN401 - any section
+    """*section* as plain values; *secrets* gives what stands for a secret."""
+    return msgspec.to_builtins(section, enc_hook=secrets)
 
 
 def _flat(path: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - any part of a configuration

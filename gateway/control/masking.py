@@ -7,25 +7,25 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
+from gateway.config.secret import MASK, masked
 from gateway.stores.address import without_password
 
-MASK: Final = "***"
 _SECRET: Final = frozenset({"env", "headers"})
 # Keys whose value, or each of its items, is a secret or says where one is.
 _SECRETS: Final = frozenset({"secret", "encryption_keys", "password", "sentinel_password"})
 
 
 def shown(config: msgspec.Struct) -> dict[str, Any]:
-    """*config* as plain JSON values; the values of every ``env`` and ``headers`` are masked.
+    """*config* as plain JSON values; secrets and the values of ``env`` and ``headers`` are masked.
 
     They are what a configuration takes from outside to hand on, keys to a model store among it.
     So are secrets of the cache, and whoever logs in by a URL.
     """
-    return masked(msgspec.to_builtins(config, str_keys=True))
+    return without_secrets(msgspec.to_builtins(config, str_keys=True, enc_hook=masked))
 
 
-def masked(values: dict[str, Any]) -> dict[str, Any]:
-    """*values*, a configuration or a section of it as plain values, without secrets."""
+def without_secrets(values: dict[str, Any]) -> dict[str, Any]:
+    """*values*, a configuration or a section of it as plain values, with its secrets masked."""
     result = _masked(values)
     assert isinstance(result, dict)  # noqa: S101 - a mapping stays one
     return result

@@ -11,29 +11,33 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import DeadlineExceeded, Shed
+from gateway.errors import DeadlineExceeded
 from gateway.stages.cost import Cost
 from gateway.stages.drain_rate import DrainRate
 from gateway.stages.entry import enqueued
 from gateway.stages.flight import Flights
-from gateway.stages.lines import DEFAULT_LEVEL, Lines
+from gateway.stages.lines import Lines
 from gateway.stages.merge import compatibility, merge, placed
+from gateway.stages.quarantine import Quarantine
+from gateway.stages.retry_budget import RetryBudget, Spending
+from gateway.stages.room import Room
 from gateway.wire.message import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from gateway.stages.entry import Entry
     from gateway.telemetry import Telemetry
     from gateway.upstream.pool import Pool
     from gateway.wire.message import InferRequest, InferResponse, Service
-    from gateway.wire.tensor import Buffer
 
 # Below this many seconds for a full batch, cutting batches to fit a deadline is not worth its cost.
 _QUICK: Final = 0.001
-# The part of its time that an answer may be expected to take. In a standing overload the queue is
-# as long as this allows, and an answer that is as likely late as not is work for nothing.
-_IN_TIME: Final = 0.85
+# Where a request was when its deadline passed, by whether it was with a worker.
+_WHERE: Final = (
+    "the deadline passed while it waited for a worker that had not failed it",
+    "the deadline passed while a worker had it",
+)
 
 
 class Batch:
@@ -42,8 +46,9 @@ class Batch:
     *max_rows* bounds a batch. Refuses with Shed when the queue is full, or so long that the answer
     would come too late, and fails with DeadlineExceeded whoever has waited too long, in the queue
     or on the way. Once the head has waited *newest_first_after* seconds, the newest goes first: in
-    a standing overload those are the ones that can still be in time. 0 is never. *cost* is what is
-    known already of the model's runs.
+    a standing overload those are the ones that can still be in time. 0 is never. Members of failed
+    batches that are sent again spend *budget*; what is in *quarantine* is not even queued. *cost*
+    is what is known already of the model's runs.
     """
 
     def __init__(
@@ -57,6 +62,8 @@ class Batch:
         queue_rows: int = 4096,
         queue_bytes: int = 256 << 20,
         newest_first_after: float = 1.0,
+        budget: RetryBudget | None = None,
+        quarantine: Quarantine | None = None,
         cost: Cost | None = None,
     ) -> None:
         self._inner = inner
@@ -71,29 +78,41 @@ class Batch:
         self._queue_bytes = queue_bytes
         self._newest_first_after = newest_first_after or NEVER
         self._lines = Lines()
-        self._flights = Flights(inner, landed=self._landed, back=self._back)
+        self._flights = Flights(
+            inner,
+            landed=self._landed,
+            back=self._back,
+            spending=Spending(budget or RetryBudget(), model=model, telemetry=telemetry),
+            takes=pool.takes,
+            poisonous=self._quarantined,
+        )
+        self.quarantine = quarantine or Quarantine(model=model, telemetry=telemetry)
+        # Another function while anything is in quarantine, so that nobody else pays for asking.
+        self._enqueued = self._checked if self.quarantine else enqueued
         self._pump_due = False
         self._wake_at = NEVER
         self._waker: asyncio.TimerHandle | None = None
         self.cost = cost or Cost()
         self._rate = DrainRate()
-        # Seconds from sending a batch to its answer, its wait at the worker included.
-        self._upstream = 0.0
+        self._room = room = Room(
+            self._lines,
+            self._rate,
+            model=model,
+            telemetry=telemetry,
+            queue_rows=queue_rows,
+            queue_bytes=queue_bytes,
+            newest_first_after=self._newest_first_after,
+        )
+        # Raises Shed for a body that need not be decoded, since the queue is full.
+        self.turn_away = room.turn_away
         self._dispatched = telemetry.queue_seconds.cell(model, "dispatched")
         self._expired = telemetry.queue_seconds.cell(model, "expired")
         self._client_gone = telemetry.queue_seconds.cell(model, "client_gone")
-        self._rejected = {
-            reason: (
-                telemetry.queue_seconds.cell(model, f"rejected_{reason}"),
-                telemetry.shed.cell(model, f"queue_{reason}"),
-            )
-            for reason in ("full", "predicted")
-        }
         self._batch_rows = telemetry.batch_rows.cell(model)
         queued = telemetry.queued_rows.cell(model)
 
         def collect() -> None:
-            queued.value = self._lines.rows
+            queued.value = self.queued_rows
 
         self._subscribed = (telemetry.on_collect(collect), pool.on_change(self._schedule))
 
@@ -103,7 +122,7 @@ class Batch:
     @property
     def queued_rows(self) -> int:
         """Rows that wait for a slot."""
-        return self._lines.rows
+        return self._lines.rows + self._flights.rows_aside
 
     def retire(self) -> None:
         """Hear no more of the pool, and fill no gauge: another has taken this one's place."""
@@ -111,20 +130,20 @@ class Batch:
             end()
 
     def __call__(self, request: InferRequest) -> Awaitable[InferResponse]:
-        """Queue *request*, to be answered alone or with others; raises Shed, DeadlineExceeded."""
+        """Queue *request*, alone or with others; raises Shed, DeadlineExceeded, PoisonInput."""
         loop = self._loop or self._enter_loop()
         now = perf_counter()
         deadline = request.deadline
         if deadline <= now:
             raise DeadlineExceeded("the deadline had passed before the request was queued")
-        entry = enqueued(request, loop, now, self._gone)
+        entry = self._enqueued(request, loop, now, self._gone)
         lines = self._lines
         if lines.rows and (
             lines.rows > self._max_rows
             or lines.rows + (entry.rows or 1) > self._queue_rows
             or lines.bytes + entry.nbytes > self._queue_bytes
         ):
-            self._judge(entry)
+            self._room.judge(entry)
         lines.append(entry, self._line_of(request) if self._merges and self._pool.batched else None)
         if deadline < self._wake_at:
             self._wake(loop, deadline)
@@ -133,68 +152,23 @@ class Batch:
             loop.call_soon(self._pump)
         return entry
 
-    def turn_away(self, body: Buffer) -> None:
-        """Raise Shed where a request with *body* finds the queue full, before it is decoded.
+    def _quarantined(self, request: InferRequest) -> None:
+        """*request* has taken two workers down."""
+        self.quarantine.add(request)
+        self._enqueued = self._checked
 
-        One that may have a priority is decoded first, and then judged by it.
-        """
-        lines = self._lines
-        if lines.rows < self._queue_rows and lines.bytes < self._queue_bytes:
-            return
-        if not lines or lines.lowest > DEFAULT_LEVEL:
-            return
-        text = bytes(body)
-        # An escape may hide the word.
-        if b"priority" not in text and b"\\" not in text:
-            raise self._full()
-
-    def _judge(self, entry: Entry) -> None:
-        """Raise Shed where *entry* has no room, or would not be served in time."""
-        lines, request = self._lines, entry.request
-        ahead = lines.ahead_of(request)
-        if not self._has_room(entry) and (
-            lines.last_below(request) is None
-            # Nothing is dropped for what finds no room even then.
-            or (ahead and ahead + entry.rows > self._queue_rows)
-        ):
-            raise self._full()
-        wait = self._rate.seconds(ahead)
-        left = request.deadline - entry.queued_at
-        # Behind a longer wait the newest go first, and this is the newest.
-        if wait + self._upstream > _IN_TIME * left and wait < self._newest_first_after:
-            raise self._refusal(
-                "predicted",
-                f"{ahead} rows wait for model '{self._model}', which takes about {wait:.3f} s; "
-                f"the request has {left:.3f} s",
-                wait,
-            )
-        while lines.rows and not self._has_room(entry):
-            full, lesser = self._full(), lines.last_below(request)
-            if lesser is None:
-                raise full
-            lines.remove(lesser)
-            lesser.fail(full)
-
-    def _full(self) -> Shed:
-        lines = self._lines
-        return self._refusal(
-            "full",
-            f"the queue of model '{self._model}' is full ({lines.rows} rows, "
-            f"{lines.bytes} bytes); its limits are {self._queue_rows} rows and "
-            f"{self._queue_bytes} bytes",
-            self._rate.seconds(lines.rows),
-        )
-
-    def _has_room(self, entry: Entry) -> bool:
-        lines = self._lines
-        rows, size = lines.rows + (entry.rows or 1), lines.bytes + entry.nbytes
-        return rows <= self._queue_rows and size <= self._queue_bytes
-
-    def _refusal(self, reason: str, message: str, wait: float) -> Shed:
-        waited, shed = self._rejected[reason]
-        waited.observe(0.0)
-        shed.value += 1
-        return Shed(message, retry_after=max(1.0, wait))
+    def _checked(
+        self,
+        request: InferRequest,
+        loop: asyncio.AbstractEventLoop,
+        now: float,
+        gone: Callable[[Entry], None],
+    ) -> Entry:
+        """As `enqueued`; raises PoisonInput for what is in quarantine."""
+        self.quarantine.check(request)
+        if not self.quarantine:
+            self._enqueued = enqueued
+        return enqueued(request, loop, now, gone)
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         # Asked for once: in Python 3.11 each call costs a getpid().
@@ -202,7 +176,7 @@ class Batch:
         return loop
 
     def _schedule(self) -> None:
-        if not self._pump_due and self._lines:
+        if not self._pump_due and (self._lines or self._flights.aside):
             self._pump_due = True
             (self._loop or self._enter_loop()).call_soon(self._pump)
 
@@ -210,6 +184,8 @@ class Batch:
         """Dispatch while there are entries and free slots."""
         self._pump_due = False
         lines = self._lines
+        if self._flights.aside:
+            self._flights.resume()
         cost = self.cost
         worth = cost.rows_worth(self._max_rows)
         fits = None if cost.seconds(worth) < _QUICK else self._fits
@@ -255,7 +231,9 @@ class Batch:
     def _landed(self, request: InferRequest) -> None:
         """A batch was answered."""
         trace = request.trace
-        self._upstream += (trace.upstream - self._upstream) * 0.1
+        room = self._room
+        # Seconds from sending a batch to its answer, its wait at the worker included.
+        room.upstream += (trace.upstream - room.upstream) * 0.1
         if trace.infer:
             self.cost.observe(trace.batch_rows or request.rows, trace.infer)
         self._rate.landed(request.rows, perf_counter(), waiting=bool(self._lines))
@@ -273,7 +251,7 @@ class Batch:
             self._lines.remove(entry)
             self._client_gone.observe(perf_counter() - entry.queued_at)
         else:
-            entry.flight.cancel_if_nobody_waits()
+            self._flights.abandon(entry.flight)
 
     def _wake(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         if self._waker is not None:
@@ -298,10 +276,10 @@ class Batch:
                 if not entry.waits:
                     continue
                 if entry.request.deadline <= now:
-                    entry.fail(DeadlineExceeded("the deadline passed while a worker had it"))
+                    entry.fail(DeadlineExceeded(_WHERE[flight.aside is None]))
                 else:
                     earliest = min(earliest, entry.request.deadline)
-            flight.cancel_if_nobody_waits()
+            self._flights.abandon(flight)
         # Whoever was told may have asked again already, with a deadline of its own.
         if earliest < self._wake_at:
             self._wake(asyncio.get_running_loop(), earliest)

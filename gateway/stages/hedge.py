@@ -22,7 +22,7 @@ from gateway.wire.message import NEVER, Trace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.stages.retry import RetryBudget
+    from gateway.stages.retry_budget import RetryBudget
     from gateway.telemetry import SumCell, Telemetry
     from gateway.upstream.pool import Pool
     from gateway.wire.message import InferRequest, InferResponse, Service
@@ -126,7 +126,7 @@ class Hedge:
         idle = len(busy) < len(self._pool.endpoints)
         if not idle or self._hedges + 1 > max(1.0, self._max_extra_load * self._attempts):
             return
-        if not self._budget.withdraw():
+        if not self._budget.withdraw(race.request.members):
             return
         self._hedges += 1
         second = copy(request)

@@ -18,8 +18,8 @@ class OverloadConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Meta(
             description=(
                 "The memory that one gateway process may have; null: the limit of its control "
-                "group, or the machine's memory where there is none, divided by "
-                "`server.processes`. Danger: workers need theirs of the same machine or group, "
+                "group, or the machine's memory where there is none, divided by the number of "
+                "gateway processes. Danger: workers need theirs of the same machine or group, "
                 "which null knows nothing of."
             )
         ),

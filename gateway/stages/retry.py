@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Retry: a failed attempt is tried again, on another endpoint, while one budget lasts.
-
-Why a budget and not only a number of attempts: when all endpoints fail, attempts multiply the
-load on exactly those that cannot bear it. The budget bounds retries to a share of the traffic.
-"""
+"""Retry: a failed attempt is tried again, on another endpoint, while one budget lasts."""
 
 from __future__ import annotations
 
@@ -20,6 +16,7 @@ from gateway.errors import (
     Shed,
     UpstreamError,
 )
+from gateway.stages.retry_budget import RetryBudget, Spending
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,65 +27,6 @@ if TYPE_CHECKING:
 # A worker that ends takes all its requests with it; one of them may be the cause. After so many
 # deaths a request is believed to be it.
 KILLS_OF_POISON: Final = 2
-_SLOTS: Final = 10
-
-
-class RetryBudget:
-    """A leaky bucket: every request pays in, every retry takes ``1 / share`` of that out.
-
-    Allows retries for *share* of the requests of the last *ttl* seconds, or *min_per_second* where
-    that is more. Source: Finagle's and tower's retry budget (ttl 10 s in 10 slots, 20 %, 10 a
-    second), but for the sum of the two, with which no share would bound the load of an outage.
-    """
-
-    def __init__(
-        self,
-        *,
-        clock: Callable[[], float] = perf_counter,
-        share: float = 0.2,
-        min_per_second: float = 10.0,
-        ttl: float = 10.0,
-    ) -> None:
-        self._clock = clock
-        self._withdraw = 1 / share if share > 0 else 1.0
-        self._deposit = 1.0 if share > 0 else 0.0
-        self._reserve = min_per_second * ttl * self._withdraw
-        self._slot_time = ttl / _SLOTS
-        self._slots = [0.0] * _SLOTS
-        self._spent = [0.0] * _SLOTS
-        self._at = 0
-        self._slot_from = clock()
-
-    def __repr__(self) -> str:
-        return f"<RetryBudget {self.balance:.0f} left>"
-
-    @property
-    def balance(self) -> float:
-        """What may be withdrawn now, in deposits."""
-        self._turn()
-        return max(sum(self._slots), self._reserve) - sum(self._spent)
-
-    def deposit(self) -> None:
-        """A request, not a retry, goes out."""
-        self._turn()
-        self._slots[self._at] += self._deposit
-
-    def withdraw(self) -> bool:
-        """Take a retry out of the budget; False if it is empty."""
-        if self.balance < self._withdraw:
-            return False
-        self._spent[self._at] += self._withdraw
-        return True
-
-    def _turn(self) -> None:
-        late = self._clock() - self._slot_from
-        if late < self._slot_time:
-            return
-        turns = int(late / self._slot_time)
-        for _ in range(min(turns, _SLOTS)):
-            self._at = (self._at + 1) % _SLOTS
-            self._slots[self._at] = self._spent[self._at] = 0.0
-        self._slot_from += turns * self._slot_time
 
 
 class Retry:
@@ -115,15 +53,13 @@ class Retry:
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
         self._inner = inner
-        self._model = model
-        self._telemetry = telemetry
         self._attempts = attempts
         self._budget = budget or RetryBudget()
+        self._spending = Spending(self._budget, model=model, telemetry=telemetry)
         self._base = base
         self._most = most
         self._random = (rng or Random()).random
         self._sleep = sleep
-        self._exhausted = telemetry.retry_budget_exhausted.cell(model)
         # Held by a request that may have killed a worker: alone in flight it cannot be mistaken.
         self._suspect = asyncio.Lock()
 
@@ -133,7 +69,7 @@ class Retry:
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Answer *request*; raises the last attempt's error, or PoisonInput."""
         if not request.attempts:
-            self._budget.deposit()
+            self._budget.deposit(request.members)
         while True:
             request.attempts += 1
             request.trace.attempts += 1
@@ -143,8 +79,7 @@ class Retry:
                         return await self._inner(request)
                 return await self._inner(request)
             except Shed:
-                request.attempts -= 1
-                request.trace.attempts -= 1
+                self._was_not_sent(request)
                 raise
             except UpstreamError as error:
                 self._judge(request, error)
@@ -160,12 +95,17 @@ class Retry:
                     wait = self._random() * most
                 if perf_counter() + wait >= request.deadline:
                     raise DeadlineExceeded(f"no time left to try again after: {error}") from error
-                if not self._budget.withdraw():
-                    self._exhausted.value += 1
+                if not self._spending.allows(error, request.members):
                     raise
-                self._telemetry.retries.cell(self._model, error.code).value += 1
                 if wait:
                     await self._sleep(wait)
+
+    def _was_not_sent(self, request: InferRequest) -> None:
+        request.attempts -= 1
+        request.trace.attempts -= 1
+        if not request.attempts:
+            # It pays in when it is sent.
+            self._budget.deposit(-request.members)
 
     @staticmethod
     def _judge(request: InferRequest, error: UpstreamError) -> None:

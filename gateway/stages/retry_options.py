@@ -11,7 +11,10 @@ from gateway.units import Duration
 
 
 class RetryBudgetConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many retries there may be beside the requests of the last *ttl* seconds."""
+    """How many requests may be sent again beside those of the last *ttl* seconds.
+
+    A batch counts as often as it has members.
+    """
 
     percent: Annotated[
         float,
@@ -68,5 +71,17 @@ class RetryConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             description="Attempts in all, the first one included; 1 turns retries off.",
         ),
     ] = 2
+    quarantine: Annotated[
+        Duration,
+        Meta(
+            ge=0,
+            le=3600,
+            description=(
+                "How long an input that took two workers down is refused at once with 502 "
+                "`poison_input`, whoever sends it; 0s: it is not. Each gateway process finds out "
+                "by itself. Danger: a shorter time costs two workers more often."
+            ),
+        ),
+    ] = 60.0
     budget: RetryBudgetConfig = RetryBudgetConfig()
     backoff: BackoffConfig = BackoffConfig()

@@ -14,7 +14,7 @@ from gateway.stores.dial import Dial, Login
 from gateway.stores.frame import FrameCodec
 from gateway.stores.redis import RedisStore
 from gateway.stores.seal import AesGcm, Digest
-from gateway.stores.secrets import read_key, read_secret, read_shared_secret
+from gateway.stores.secrets import encryption_key, shared_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def open_store(
     """
     options = config.redis
     address = parse_redis_url(config.store)
-    secret = read_shared_secret(options.secret, f"{_PATH}.secret")
+    secret = shared_secret(options.secret, f"{_PATH}.secret")
     dial = _dial(address, options)
     prefix = options.prefix.encode()
     # A look and a write that tell all: whether the server is loading, refuses, is full, is a copy.
@@ -102,7 +102,7 @@ def report(store: RedisStore, telemetry: Telemetry, *, layer: str = "redis") -> 
 def _dial(address: RedisAddress, options: RedisConfig) -> Dialling:
     login = Login(
         options.username or address.username,
-        read_secret(options.password, f"{_PATH}.password") or address.password,
+        options.password or address.password,
     )
     if address.kind == "cluster":
         from gateway.stores.cluster import ClusterDial  # noqa: PLC0415 - redis-py only for those
@@ -119,7 +119,7 @@ def _dial(address: RedisAddress, options: RedisConfig) -> Dialling:
         login=login,
         sentinel_login=Login(
             options.sentinel_username or "",
-            read_secret(options.sentinel_password, f"{_PATH}.sentinel_password"),
+            options.sentinel_password or "",
         ),
         tls=_tls(options.tls) if address.tls else None,
     )
@@ -153,7 +153,7 @@ def _seal(options: RedisConfig, secret: bytes) -> Seal:
     if not options.encryption_keys:
         return Digest(secret)
     path = f"{_PATH}.encryption_keys"
-    keys = [read_key(text, f"{path}[{n}]") for n, text in enumerate(options.encryption_keys)]
+    keys = [encryption_key(text, f"{path}[{n}]") for n, text in enumerate(options.encryption_keys)]
     try:
         return AesGcm(keys)
     except ValueError as error:

@@ -105,14 +105,19 @@ class Telemetry:
         )
         self.retries = counter(
             "infergate_retries_total",
-            "Attempts made again on another endpoint, by what failed.",
+            "Requests sent again, by what failed; a batch counts for each of its members.",
             "model", "reason",
         )  # fmt: skip
         self.retry_budget_exhausted = counter(
             "infergate_retry_budget_exhausted_total",
-            "Retries not made because the budget was empty.",
+            "Requests not sent again because the budget was empty.",
             "model",
         )
+        self.quarantine = counter(
+            "infergate_quarantine_total",
+            "Inputs that took two workers down (added), and requests refused for one (refused).",
+            "model", "event",
+        )  # fmt: skip
         self.shed = counter(
             "infergate_shed_total",
             "Requests refused before any work because of load.",

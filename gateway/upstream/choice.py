@@ -106,6 +106,12 @@ class Choice:
             return sum([left for left in lefts if left > 0]), sum([left > 0 for left in lefts])
         return slots, free
 
+    def takes(self, avoid: Sequence[str]) -> bool:
+        """Whether one that is not of *avoid* has room; any one, where all that are usable are."""
+        able = [endpoint for endpoint, _ in self._usable()]
+        others = [each for each in able if each.name not in avoid] or able
+        return any(each.pending < each.cap for each in others)
+
     def _usable(self) -> list[tuple[Endpoint, float]]:
         return usable(self.endpoints, panic=self.panicking, tiered=self._tiered)
 

@@ -59,6 +59,10 @@ class Watcher(Protocol):
         """One attempt ended: *result* is ``ok`` or the code of an error."""
         ...
 
+    def outpaced(self, endpoint: Endpoint, seconds: float) -> bool:
+        """Whether others answer while *endpoint* let a deadline pass after so many seconds."""
+        ...
+
     def ejected(self, endpoint: Endpoint, reason: str) -> None:
         """*endpoint* has been ejected."""
         ...
@@ -196,9 +200,9 @@ class Endpoint:
         finally:
             self.pending -= 1
             self.pending_rows -= rows
-            if result in ("cancelled", "deadline_exceeded"):
-                self.ejection.dropped(probe=probe)
             seconds = perf_counter() - started
+            if result in ("cancelled", "deadline_exceeded"):
+                self._unanswered(request, seconds, probe=probe)
             request.trace.upstream += seconds
             self._watcher.attempted(self, result, seconds)
             self._watcher.changed(self)
@@ -244,6 +248,23 @@ class Endpoint:
         self._watcher.ejected(self, reason)
         loop = asyncio.get_running_loop()
         loop.call_later(seconds + _LATE, self._watcher.changed, self)
+
+    def _unanswered(self, request: InferRequest, seconds: float, *, probe: bool) -> None:
+        """Nobody waits any more for what it has had for so many seconds.
+
+        That is no verdict where the client left, or had little time; it is one where it let the
+        deadline pass while others are many times quicker.
+        """
+        if request.deadline <= perf_counter() and self._watcher.outpaced(self, seconds):
+            why = f"no answer within {seconds:.3f} s, when the deadline passed; others are quicker"
+            self._failed(AttemptTimeout(why), probe=probe)
+        else:
+            self.ejection.dropped(probe=probe)
+
+    @property
+    def typical(self) -> float:
+        """Seconds that an attempt usually takes here, as far as it was answered."""
+        return self._typical
 
     def rests(self, seconds: float) -> None:
         """Send nothing for *seconds*, as it asked for; a shorter rest does not end a longer one."""

@@ -98,6 +98,11 @@ class Ejection:
         return f"<Ejection {state} in_row={self._failures_in_row} times={self._times}>"
 
     @property
+    def successes(self) -> int:
+        """Answers since some instant in the past; another number means that there were more."""
+        return self._successes
+
+    @property
     def left(self) -> float | None:
         """Seconds until a probe request may be sent; None where nothing is ejected."""
         return None if self.until is None else max(0.0, self.until - self._clock())

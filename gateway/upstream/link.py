@@ -65,7 +65,9 @@ class Link:
     """Keeps one connection to the worker at *address* (``unix:PATH`` or ``tcp:HOST:PORT``).
 
     *reports* is told, with each answer, how many requests more the worker holds and how many rows
-    the answer is of; None where nobody wants to know.
+    the answer is of; None where nobody wants to know. *stranger* says what is wrong with a worker
+    that has said what it serves, "" for nothing: one that is not the expected one gets no requests,
+    and is looked at again from time to time.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Link:
         *,
         connect_timeout: float = 1.0,
         reports: Callable[[Any, int, int], None] | None = None,
+        stranger: Callable[[Any, Hello], str] | None = None,
     ) -> None:
         self.address = address
+        self._stranger = stranger
         self._reports = reports
         self._upcall = upcall
         self._connect_timeout = connect_timeout
@@ -147,7 +151,7 @@ class Link:
                 # Cancelled: nobody is told that the worker went away, because it did not.
                 self._wire = None
                 wire.end("this gateway has no more use for it")
-            pause = RECONNECT_FIRST
+            pause = min(pause * 2, RECONNECT_MOST) if wire.strange else RECONNECT_FIRST
             await asyncio.sleep(pause)
 
     async def _connect(self) -> _Wire:
@@ -183,6 +187,11 @@ class Link:
 
     def greeted(self, wire: _Wire, hello: Hello) -> None:
         """The worker behind *wire* said who it is."""
+        why = "" if self._stranger is None else self._stranger(self._upcall, hello)
+        if why:
+            wire.strange = True
+            wire.end(why)
+            return
         self._wire = wire
         self._upcall.came_up(hello.model, hello.instance)
 
@@ -216,6 +225,7 @@ class _Wire(asyncio.BufferedProtocol):
         self.hello: asyncio.Future[Hello] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.reason = ""
+        self.strange = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

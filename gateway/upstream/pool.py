@@ -13,6 +13,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gateway.upstream.choice import Choice
+from gateway.upstream.identity import mistaken
+from gateway.upstream.laggards import Laggards
 from gateway.upstream.policy import Informed, Learning
 from gateway.upstream.slow_start import SlowStart
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.outstanding import Outstanding
     from gateway.upstream.policy import Policy
+    from gateway.wire.frames import Hello
     from gateway.wire.model import ModelInfo
 
 log = logging.getLogger(__name__)
@@ -68,6 +71,9 @@ class Pool(Choice):
         self._followed: dict[Discovery, asyncio.Task[None] | None] = {}
         self._begin: Callable[[Endpoint], None] | None = None
         self._follow: Callable[[Discovery], asyncio.Task[None]] | None = None
+        # The life of the last worker at an endpoint's address that was not the expected one.
+        self._strangers: dict[Endpoint, str] = {}
+        self._laggards = Laggards()
         self._work: dict[Endpoint, tuple[asyncio.Task[None], ...]] = {}
 
     def __repr__(self) -> str:
@@ -187,9 +193,33 @@ class Pool(Choice):
             self._attempts[key] = count
         count(seconds)
 
+    def outpaced(self, endpoint: Endpoint, seconds: float) -> bool:
+        """See `Laggards.outpaced`."""
+        return self._laggards.outpaced(endpoint, self.endpoints, seconds)
+
     def ejected(self, endpoint: Endpoint, reason: str) -> None:
         """Count an ejection."""
         self._telemetry.ejections.cell(endpoint.name, reason).value += 1
+
+    def stranger(self, endpoint: Endpoint, hello: Hello) -> str:
+        """Why the worker that says *hello* at the address of *endpoint* gets nothing, or ""."""
+        others = [
+            each.info
+            for each in (*self.endpoints, *self.held)
+            if each is not endpoint and each.liveness.up and each.info is not None
+        ]
+        why = mistaken(hello.model, endpoint.info, others)
+        if not why:
+            self._strangers.pop(endpoint, None)
+        elif self._strangers.get(endpoint) != hello.instance:
+            # It is looked at again and again: told once for each of its lives.
+            self._strangers[endpoint] = hello.instance
+            log.warning(
+                "endpoint %s ejected for as long as another worker is there (identity): %s",
+                endpoint.name, why,
+            )  # fmt: skip
+            self.ejected(endpoint, "identity")
+        return why
 
     def returned(self, endpoint: Endpoint) -> None:
         """Spare *endpoint* for a while if others are warm, and believe nothing old of it."""
@@ -241,6 +271,8 @@ class Pool(Choice):
         if endpoint.pending or endpoint not in self.leaving:
             return
         self.leaving.pop(endpoint).set()
+        self._strangers.pop(endpoint, None)
+        self._laggards.forget(endpoint)
         for task in self._work.pop(endpoint, ()):
             task.cancel()
         present = (*self.endpoints, *self.held, *self.leaving)

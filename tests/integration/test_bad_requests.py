@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 
 import pytest
 
 from gateway.exchange import Exchange
-from tests.support.dataport import WAYS, data_port
+from tests.support.dataport import WAYS, data_port, open_data_port
 from tests.support.edge import Service
 from tests.support.http import connect, request
 from tests.support.v2 import body
@@ -163,9 +162,15 @@ async def test_the_answer_to_a_head_in_time_may_take_longer() -> None:
     """What is timed is the head; the lane hands it over whole, so it is never late."""
 
     async def dawdle(exchange: Exchange) -> None:
-        await asyncio.sleep(0.05)
+        # Longer than a head may take: one that began later has been given up.
+        async with connect(opened.port) as slow:
+            await slow.send(b"GET /v2/hea")
+            assert await slow.closed()
 
     service = Service(before=dawdle)
     headers = {"TE": "trailers"}
-    async with data_port(service, way="lane", header_timeout=0.01) as port, connect(port) as client:
+    async with (
+        open_data_port(service, way="lane", header_timeout=0.01) as opened,
+        connect(opened.port) as client,
+    ):
         assert (await client.ask("POST", INFER, body(), headers)).status == 200

@@ -63,6 +63,10 @@ def test_poison_kills_two_workers_and_no_third(tmp_path: Path) -> None:
         # A process is gone to its peers a moment before it is to its parent.
         while sum(worker.poll() is not None for worker in workers) < 2:
             pass
+        # Another client asks the same, and none of the workers that are left hears of it.
+        again = [ask(serving, MAGIC) for _ in range(5)]
+        answers.append(ask(serving, 99.0))
+        values.append(99.0)
         dead = [worker.returncode for worker in workers if worker.poll() is not None]
         _, text = serving.get("/metrics")
 
@@ -71,6 +75,9 @@ def test_poison_kills_two_workers_and_no_third(tmp_path: Path) -> None:
     assert status == 502
     assert "2 workers went away" in str(error)
     assert answers == [(200, [2 * value]) for value in values]
+    assert {status for status, _ in again} == {502}
+    assert all("the same input" in str(error) for _, error in again)
+    assert 'infergate_quarantine_total{event="refused",model="double"} 5.0' in text
     # The fault happened, twice and not a third time.
     assert dead == [139, 139]
     assert 'code="502"' in text

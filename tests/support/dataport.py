@@ -44,11 +44,19 @@ class DataPort:
         """How many clients it has."""
         return len(self.lane.connections) + len(self.server.connections)
 
-    def unsent(self) -> int:
-        """Bytes of answers that wait for clients to read."""
+    @property
+    def reading(self) -> bool:
+        """Whether anything is taken in from any client."""
+        return any(each.is_reading() for each in self._transports())
+
+    def _transports(self) -> list[Any]:
         transports: list[Any] = [each._transport for each in self.lane.connections]
         transports += [cast("Connection", each)._line for each in self.server.connections]
-        return sum([each.get_write_buffer_size() for each in transports])
+        return transports
+
+    def unsent(self) -> int:
+        """Bytes of answers that wait for clients to read."""
+        return sum([each.get_write_buffer_size() for each in self._transports()])
 
 
 @asynccontextmanager

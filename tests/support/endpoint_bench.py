@@ -25,6 +25,7 @@ class Notes:
         self.ejections: list[str] = []
         self.spare = True
         self.returns = 0
+        self.outpaces = False
 
     def changed(self, endpoint: Endpoint) -> None:
         """Count."""
@@ -42,6 +43,11 @@ class Notes:
         """Keep the result."""
         assert seconds >= 0
         self.attempts.append(result)
+
+    def outpaced(self, endpoint: Endpoint, seconds: float) -> bool:
+        """As the test says."""
+        assert seconds >= 0
+        return self.outpaces
 
     def ejected(self, endpoint: Endpoint, reason: str) -> None:
         """Keep the reason."""

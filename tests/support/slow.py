@@ -32,6 +32,7 @@ class Sender:
                 at = min(self.sent, len(self._data) - 1)
                 await self._client.send(self._data[at : at + 1])
                 self.sent += 1
+                # The thing under test: a client that is slow, and nothing else.
                 await asyncio.sleep(PACE)
         except ConnectionError:
             pass

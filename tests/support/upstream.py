@@ -13,7 +13,8 @@ import numpy as np
 
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
-from gateway.stages.retry import Retry, RetryBudget
+from gateway.stages.retry import Retry
+from gateway.stages.retry_budget import RetryBudget
 from gateway.telemetry import Telemetry
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Ejection
@@ -209,6 +210,7 @@ class Fleet:
             )
             for index, peer in enumerate(self.peers)
         )
+        budget = budget or RetryBudget()
         self.balance = Balance(self.pool)
         self.retry = Retry(
             self.balance,
@@ -227,6 +229,7 @@ class Fleet:
             max_rows=max_rows,
             queue_rows=queue_rows,
             queue_bytes=queue_bytes,
+            budget=budget,
         )
         if up:
             for peer in self.peers:

@@ -185,7 +185,7 @@ async def finish(fleet: Fleet) -> None:
     await settle()
     while fleet.waiting or fleet.batch.queued_rows:
         respond_all(fleet)
-        await asyncio.sleep(0.0015)
+        await settle()
     await settle()
 
 
@@ -265,7 +265,7 @@ async def test_a_cancelled_exchange_leaves_no_request_behind() -> None:
             exchange.codec = Threaded()
             task = asyncio.ensure_future(infer(exchange))
             for _ in range(at):
-                await asyncio.sleep(0.0002)
+                await settle()
                 for sent in fleet.waiting:
                     sent.respond(large)
             task.cancel()

@@ -117,6 +117,7 @@ async def test_while_in_a_batch(tmp_path: Path, asks: Callable[..., bytes]) -> N
             batch = await worker.requests.get()
             assert numbers_in(batch).count(gone) == 3
         await until(lambda: under.metric("client_disconnects_total") == 1)
+        assert under.metric("client_disconnects_total", phase="upstream") == 1
         under.left += 1
         assert worker.cancels.empty()
         worker.manner = answer
@@ -138,6 +139,7 @@ async def test_one_after_the_other_from_a_batch(tmp_path: Path, asks: Callable[.
             await until(lambda: under.metric("client_disconnects_total") == 1)
             assert worker.cancels.empty()
         assert await worker.cancels.get() == batch.id
+        assert under.metric("client_disconnects_total", phase="upstream") == 2
         under.left += 2
 
 

@@ -73,6 +73,25 @@ async def test_an_outage_multiplies_no_batch(tmp_path: Path) -> None:
         assert {worker.sent[reply.number] for reply in replies} == {under.attempts + 1}
 
 
+async def test_an_outage_multiplies_no_traffic_of_batches(tmp_path: Path) -> None:
+    """Of what is asked no more than a fifth reaches a worker again, in a batch or alone."""
+    async with two_workers(tmp_path, cap=1, retry=NO_RESERVE) as (under, one, other):
+        for worker in (one, other):
+            worker.manner = worker.hold
+        members = [under.start() for _ in range(200)]
+        held = [await worker.requests.get() for worker in (one, other)]
+        await until(lambda: under.queued == 198)
+        one.manner = other.manner = fail
+        for each in held:
+            fail(each)
+        codes = {(await task).code for task in members}
+        assert codes == {"upstream_failed"}
+        assert max(len(batch) for batch in one.batches + other.batches) > 2
+        sent = one.sent.total() + other.sent.total()
+        assert under.asked < sent <= 1.2 * under.asked
+        assert under.metric("retries_total") == sent - under.asked
+
+
 async def test_the_inputs_own_fault_is_not_tried_again(tmp_path: Path) -> None:
     """Nor held against the worker."""
 

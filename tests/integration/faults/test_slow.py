@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.support.faulty import answer, output
+from tests.support.faulty import answer, hang, output
 from tests.support.scenarios import MANY, one_worker, two_workers
 from tests.support.trial import until
 
@@ -56,6 +56,21 @@ async def test_an_answer_that_stops_half_way_holds_no_slot(tmp_path: Path) -> No
         answer(behind)
         assert (await following).code == "ok"
         assert len(worker.connections) == 1
+
+
+async def test_a_worker_that_is_too_slow_for_every_deadline_is_left_alone(tmp_path: Path) -> None:
+    """By the deadlines that pass there while the other answers; it comes back when it is quick."""
+    async with two_workers(tmp_path, cap=2, batch={"max_rows": 1}) as (under, slow, quick):
+        while quick.done["answer"] < 40:
+            assert {reply.code for reply in await under.ask_many(MANY)} == {"ok"}
+        slow.manner = hang
+        while under.state(slow.address) != "ejected":
+            codes = {reply.code for reply in await under.ask_many(4, headers=SOON)}
+            assert codes <= {"ok", "deadline_exceeded"}
+        assert under.metric("ejections_total", endpoint=slow.address, reason="consecutive") == 1
+        assert under.state(quick.address) == "ready"
+        slow.manner = answer
+        await under.recovers()
 
 
 async def test_others_do_not_queue_behind_a_slow_worker(tmp_path: Path) -> None:

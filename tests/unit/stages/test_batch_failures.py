@@ -47,7 +47,7 @@ async def test_a_client_error_in_a_batch_is_found_by_sending_singly() -> None:
             sent.fail(InvalidRequest("666 is not allowed"))
         else:
             sent.respond()
-        await asyncio.sleep(0.002)
+        await settle()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert singly == 3
     assert isinstance(results[1], InvalidRequest)
@@ -94,7 +94,7 @@ async def answer_all(fleet: Fleet) -> None:
     while fleet.waiting or fleet.batch.queued_rows:
         for sent in fleet.waiting:
             sent.respond()
-        await asyncio.sleep(0.002)
+        await settle()
 
 
 @pytest.mark.parametrize("kind", [ConnectionLost, BadAnswer, UpstreamError])
@@ -168,7 +168,7 @@ async def test_poison_kills_two_workers_and_no_third() -> None:
     while fleet.waiting or fleet.batch.queued_rows:
         for peer in fleet.peers:
             dead += serve(peer)
-        await asyncio.sleep(0.002)
+        await settle()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert dead == 2
     assert isinstance(results[1], PoisonInput)

@@ -55,7 +55,8 @@ async def test_a_request_is_forgotten(
     elif end == "failed":
         fleet.waiting[0].fail(UpstreamError("scripted"))
     elif end == "late":
-        await asyncio.sleep(0.005)
+        while not fleet.sent[0].cancelled:
+            await settle()
     else:
         cancel()
     await settle()

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import ConnectionLost, UpstreamError
 from gateway.stages.hedge import Hedge, Typical
-from gateway.stages.retry import RetryBudget
+from gateway.stages.retry_budget import RetryBudget
 from gateway.wire.message import InferRequest, InferResponse
 from tests.support.upstream import Clock, Fleet, Sent, request, settle, values
 

@@ -22,7 +22,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.stages.merge import merge
-from gateway.stages.retry import RetryBudget
+from gateway.stages.retry_budget import RetryBudget
 from tests.support.upstream import Clock, Fleet, Sent, request, settle, values
 
 

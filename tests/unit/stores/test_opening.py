@@ -21,10 +21,8 @@ KEY = base64.b64encode(b"k" * 32).decode()
     ("options", "fault"),
     [
         (RedisConfig(secret="short"), "cache.redis.secret: has 5 bytes"),
-        (RedisConfig(secret="file:/lacks"), "cache.redis.secret: the file /lacks"),
         (RedisConfig(encryption_keys=(KEY, "no")), r"cache.redis.encryption_keys\[1\]: is not 32"),
         (RedisConfig(encryption_keys=(KEY, KEY)), "cache.redis.encryption_keys: .* twice"),
-        (RedisConfig(password="file:/lacks"), "cache.redis.password: the file"),
         (RedisConfig(tls=RedisTlsConfig(ca="/lacks.pem")), "cache.redis.tls.ca: /lacks.pem"),
         (RedisConfig(tls=RedisTlsConfig(cert="/lacks.pem")), "cache.redis.tls.cert: /lacks.pem"),
     ],

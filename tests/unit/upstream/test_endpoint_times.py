@@ -11,10 +11,12 @@ from gateway.errors import (
     AttemptTimeout,
     Busy,
     ConnectFailed,
+    DeadlineExceeded,
     UpstreamError,
 )
 from gateway.promise import Promise
 from gateway.upstream.gradient import Gradient
+from gateway.wire.message import InferRequest, InferResponse
 from tests.support.endpoint_bench import Bench
 from tests.support.upstream import request, settle
 
@@ -46,6 +48,66 @@ async def test_a_promise_that_is_given_up_is_a_timeout_too() -> None:
     await ended.wait()
     assert [type(error) for error in ends] == [AttemptTimeout]
     assert bench.notes.attempts == ["upstream_failed"]
+
+
+# Deadlines that pass.
+
+
+async def missed(bench: Bench, *, by: str) -> None:
+    """A request's deadline passes while the worker has it, told *by* the queue or the worker."""
+    asked = request(deadline=0.0)
+    task = asyncio.ensure_future(answer_of(bench, asked))
+    sent = await bench.peer.request()
+    if by == "queue":
+        task.cancel()
+    else:
+        sent.fail(DeadlineExceeded("too late"))
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def answer_of(bench: Bench, asked: InferRequest) -> InferResponse:
+    """What the endpoint says to *asked*."""
+    return await bench.endpoint(asked)
+
+
+@pytest.mark.parametrize("by", ["queue", "worker"])
+async def test_deadlines_that_pass_eject_a_worker_that_alone_is_slow(by: str) -> None:
+    """Like failures: as many in a row, and then a probe decides."""
+    bench = Bench()
+    bench.notes.outpaces = True
+    await missed(bench, by=by)
+    assert bench.endpoint.state == "ready"
+    await missed(bench, by=by)
+    assert bench.endpoint.state == "ejected"
+    assert bench.notes.ejections == ["consecutive"]
+    bench.clock.now += 1.1
+    await missed(bench, by=by)
+    assert bench.notes.ejections == ["consecutive", "probe"]
+    bench.clock.now += 2.1
+    await bench.attempt()
+    assert bench.endpoint.state == "ready"
+
+
+@pytest.mark.parametrize("by", ["queue", "worker"])
+async def test_deadlines_that_pass_everywhere_eject_nobody(by: str) -> None:
+    """There is nobody better to ask."""
+    bench = Bench()
+    for _ in range(10):
+        await missed(bench, by=by)
+    assert bench.endpoint.state == "ready"
+    assert bench.notes.ejections == []
+
+
+async def test_a_client_that_leaves_before_its_deadline_says_nothing_of_the_worker() -> None:
+    """However often, and however slow the worker is."""
+    bench = Bench()
+    bench.notes.outpaces = True
+    for _ in range(10):
+        task = bench.send()
+        await bench.peer.request()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert bench.endpoint.state == "ready"
 
 
 async def test_a_client_that_leaves_is_no_timeout() -> None:

@@ -61,6 +61,28 @@ def test_a_full_outage_is_not_made_worse_by_retries(seed: int) -> None:
     assert unbound.attempts > 1.9
 
 
+@pytest.mark.parametrize(
+    ("cap", "fail_time", "load"), [(64, 0.2, 5.0), (16, 0.1, 2.0), (4, 0.02, 4.0)]
+)
+def test_nor_by_batches_that_are_taken_apart(cap: int, fail_time: float, load: float) -> None:
+    """Members that are sent again alone spend the same budget: without it there were 3 to 4."""
+    outage = Scenario(
+        slow=0, load=load, seconds=6.0, failing=8, fails_to=1e6,
+        cap=cap, fail_time=fail_time, max_rows=64,
+    )  # fmt: skip
+    outcome = simulate(outage, "least_outstanding")
+    assert outcome.answered == 0
+    assert 1.1 < outcome.attempts <= 1.2
+
+
+def test_a_worker_too_slow_for_every_deadline_costs_few_requests() -> None:
+    """Those by which it is found out and looked at again; it was one in seventeen without that."""
+    slow = Scenario(endpoints=4, slow=1, factor=20, run=0.02, load=0.5, seconds=30.0, timeout=0.25)
+    outcome = simulate(slow, "least_outstanding")
+    assert outcome.requests > 2500
+    assert 0 < outcome.requests - outcome.answered < 0.01 * outcome.requests
+
+
 def test_half_an_outage_costs_few_requests() -> None:
     """Ejection and retries: four of eight workers fail everything for half of the time."""
     outcome = simulate(
