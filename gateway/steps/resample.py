@@ -74,9 +74,10 @@ class Resample(Conversion, frozen=True, kw_only=True, forbid_unknown_fields=True
             if up == down:
                 return written(series, spec, kind=self.kind)
             length = series.shape[-1]
-            steps = np.arange(-(-length * up // down)) * down
-            bound(tensor.name, (*series.shape[:-1], max(len(steps), length + 2 * half)))
-            made = np.zeros((*series.shape[:-1], len(steps)))
+            count = -(-length * up // down)
+            bound(tensor.name, (*series.shape[:-1], max(count, length) + 2 * half))
+            steps = np.arange(count) * down
+            made = np.zeros((*series.shape[:-1], count))
             # The first sample that each result looks at; before the series there are zeros.
             first = -((half - steps) // up)
             before = half // up + 1

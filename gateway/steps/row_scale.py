@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import numpy as np
 
-from gateway.steps.series import needs_floats
+from gateway.steps.series import needs_floats, read
 from gateway.steps.step import Change, OneInput, buffer
 from gateway.wire.model import TensorSpec
 from gateway.wire.tensor import NUMPY, Array, Tensor
@@ -49,18 +50,11 @@ class NormalizeRow(OneInput, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         def normalize_row(tensor: Tensor) -> Tensor:
             shape = tensor.shape
             kept = (shape[:1] if axes else ()) if axes >= 0 else shape[:-1]
-            values = tensor.array().astype(np.float64).reshape(*kept, _size(shape[len(kept) :]))
-            made = _scaled(values, self.by, epsilon).astype(dtype) if values.size else values
+            values = read(tensor, spec).reshape(*kept, prod(shape[len(kept) :]))
+            made = _scaled(values, self.by, epsilon) if values.size else values
             return Tensor(tensor.name, datatype, shape, buffer(made.astype(dtype).reshape(-1)))
 
         return normalize_row
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size
 
 
 def _scaled(values: Array, by: str, epsilon: float) -> Array:
