@@ -190,10 +190,8 @@ class Infer:
         """Answer *exchange*; raises ModelNotFound, InvalidRequest, or what the stack raises."""
         try:
             model, info = self._served(exchange)
-        except ModelNotFound:
-            if exchange.model or not isinstance(exchange.codec, NamingCodec):
-                raise
-            model, info = await self._named(exchange, exchange.codec)
+        except ModelNotFound as error:
+            model, info = await self._named(exchange, error)
         codec = exchange.codec
         exchange.trace.digest = info.digest
         questions = model.questions
@@ -248,8 +246,14 @@ class Infer:
             )
         return model, info
 
-    async def _named(self, exchange: Exchange, codec: NamingCodec) -> tuple[Served, ModelInfo]:
-        """The model that the body of *exchange* asks for; raises as `_served`, InvalidRequest."""
+    async def _named(self, exchange: Exchange, error: ModelNotFound) -> tuple[Served, ModelInfo]:
+        """The model that the body of *exchange* asks for, where the target names none.
+
+        Raises *error* where it does name one, as `_served`, and InvalidRequest.
+        """
+        codec = exchange.codec
+        if exchange.model or not isinstance(codec, NamingCodec):
+            raise error
         if len(exchange.body) > OFF_LOOP:
             loop = asyncio.get_running_loop()
             name = await loop.run_in_executor(self._executor, codec.named, exchange)
