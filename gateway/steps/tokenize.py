@@ -87,7 +87,7 @@ class Tokenize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="The step in which lengths grow. Requests of one length share batches: a "
             "larger step means more sharing, and more padding to compute.",
         ),
-    ] = 16
+    ] = 8
     padding_side: Annotated[
         Literal["right", "left"], msgspec.Meta(description="Where a row is filled up.")
     ] = "right"

@@ -137,7 +137,7 @@ INPUT_CASES = [
         text,
     ),
     Case(
-        input_step("tokenize", file=tokenizer_json(), multiple_of=8, padding_side="left"),
+        input_step("tokenize", file=tokenizer_json(), multiple_of=16, padding_side="left"),
         language("INT64", -1, "attention_mask", "input_ids"),
         text,
     ),

@@ -64,7 +64,7 @@ def test_rows_are_what_the_library_makes(kind: str, given: list[str]) -> None:
     """Ids, mask and segments of each, cut to max_length with the last special token kept."""
     found = made(STEPS[kind](), language(), *given)
     columns = found["input_ids"].shape[1]
-    assert columns in {16, 32, 48, 64}
+    assert columns in range(8, 65, 8)
     for row, text in enumerate(given):
         expected = REFERENCE.encode(text)
         expected.truncate(63) if len(expected.ids) > 64 else None
