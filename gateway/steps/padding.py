@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,10 +33,8 @@ def places(lengths: Sequence[int], columns: int, *, left: bool) -> Array:
     return there
 
 
-def padded(
-    rows: Sequence[Sequence[int]], there: Array, *, fill: int, dtype: np.dtype[Any]
-) -> Array:
-    """*rows* in the *there* places of an array of *dtype* that is *fill* everywhere else."""
+def padded(flat: Array, there: Array, *, fill: int, dtype: np.dtype[Any]) -> Array:
+    """*flat*, all rows in one, at the *there* places of an array that is *fill* elsewhere."""
     array = np.full(there.shape, fill, dtype)
-    array[there] = np.fromiter(chain.from_iterable(rows), dtype, int(there.sum()))
+    array[there] = flat
     return array

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gateway.wire.tensor import Tensor
 
 MAX_BYTES: Final = 64 << 10
+# Texts of one request: each is an object or two, however short it is.
+_MAX_TEXTS: Final = 1 << 18
 
 Bound = Annotated[
     int,
@@ -32,9 +35,14 @@ def texts(tensor: Tensor, *, max_bytes: int) -> list[str]:
     """The elements of *tensor*, decoded.
 
     Raises InvalidRequest with the row for one that is not UTF-8 (a lone surrogate never is), or
-    has more than *max_bytes*.
+    has more than *max_bytes*, and for too many of them.
     """
-    elements = split_elements(tensor.data, _count(tensor), tensor.name)
+    count = prod(tensor.shape)
+    if count > _MAX_TEXTS:
+        raise InvalidRequest(
+            f"input '{tensor.name}': {count} texts are too many, at most {_MAX_TEXTS} are taken"
+        )
+    elements = split_elements(tensor.data, count, tensor.name)
     try:
         if not elements or len(max(elements, key=len)) <= max_bytes:
             return [element.decode() for element in elements]
@@ -48,13 +56,6 @@ def needs_text(spec: TensorSpec, kind: str) -> TensorSpec:
     if spec.datatype != "BYTES":
         raise Misfit(f"input '{spec.name}' is {spec.datatype} here; {kind} takes BYTES")
     return spec
-
-
-def _count(tensor: Tensor) -> int:
-    count = 1
-    for extent in tensor.shape:
-        count *= extent
-    return count
 
 
 def _refusal(name: str, elements: list[bytes], max_bytes: int) -> InvalidRequest:

@@ -17,7 +17,7 @@ from gateway.steps.files import content
 from gateway.steps.padding import padded, places, width
 from gateway.steps.step import Kernel, Misfit, Tensors, buffer, listed
 from gateway.steps.strings import MAX_BYTES, Bound, texts
-from gateway.steps.tokenizer import Tokenizer, from_json, from_vocabulary
+from gateway.steps.tokenizer import Tokenizer, from_json, from_vocabulary, tokens
 from gateway.wire.model import ModelInfo, TensorSpec
 from gateway.wire.tensor import NUMPY, Tensor
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LONGEST: Final = 1 << 16
+# What the model's inputs of one request may take.
+_MAX_BYTES: Final = 256 << 20
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -153,16 +155,13 @@ class Tokenize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise InvalidRequest(
                     f"input '{name}': expected BYTES of shape [-1], one text a row"
                 )
-            rows = tokenizer.encode(texts(given, max_bytes=most_bytes))
-            ids = [row.ids for row in rows]
-            lengths = [len(row) for row in ids]
+            rows = texts(given, max_bytes=most_bytes)
+            least = fixed or width(1, multiple_of=multiple_of, most=most)
+            _bound(name, len(rows), least * len(specs))
+            ids, segments, lengths = tokens(tokenizer, rows, name)
             longest = max(lengths, default=0)
-            if longest > most:
-                raise InvalidRequest(
-                    f"input '{name}' row {lengths.index(longest)}: the text has {longest} tokens, "
-                    f"at most {most} are taken"
-                )
             columns = fixed or width(longest, multiple_of=multiple_of, most=most)
+            _bound(name, len(rows), columns * len(specs))
             there = places(lengths, columns, left=left)
             made = []
             for spec in specs:
@@ -170,7 +169,6 @@ class Tokenize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 if spec.name == mask:
                     array = there.astype(dtype)
                 elif spec.name == types:
-                    segments = [row.type_ids for row in rows]
                     array = padded(segments, there, fill=tokenizer.pad_type, dtype=dtype)
                 else:
                     array = padded(ids, there, fill=tokenizer.pad, dtype=dtype)
@@ -218,6 +216,15 @@ class Tokenize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             truncation_side=self.truncation_side,
             special_tokens=self.special_tokens,
             pad_token=self.pad_token,
+        )
+
+
+def _bound(name: str, rows: int, numbers: int) -> None:
+    """Raise InvalidRequest where *rows* of so many *numbers* each would take too much memory."""
+    if rows * numbers * 8 > _MAX_BYTES:
+        raise InvalidRequest(
+            f"input '{name}': {rows} rows of {numbers} numbers each are too many; at most "
+            f"{_MAX_BYTES // numbers // 8} such rows are taken"
         )
 
 

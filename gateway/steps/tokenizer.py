@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
+from gateway.errors import InvalidRequest
 from gateway.steps.files import package
 from gateway.steps.step import Misfit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gateway.wire.tensor import Array
 
 # What BERT's own tokenizer knows as special, and how long a word it takes apart.
 _SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -19,6 +25,7 @@ _LONGEST_WORD: Final = 100
 _MAX_LENGTH: Final = 512
 # Tokenizers of models of now and of before a reload.
 _KEPT: Final = 32
+_PART: Final = 1 << 18
 
 
 class Tokenizer(NamedTuple):
@@ -33,6 +40,49 @@ class Tokenizer(NamedTuple):
     special: int
     pad: int
     pad_type: int
+
+
+def tokens(tokenizer: Tokenizer, texts: Sequence[str], name: str) -> tuple[Array, Array, list[int]]:
+    """The ids and segments of all *texts* of input *name*, flat, and how many each text has.
+
+    Raises InvalidRequest for a row that has too many. The library keeps what it cuts off, some 150
+    bytes a token, until its rows are gone: so they are made part by part.
+    """
+    ids: list[Array] = []
+    segments: list[Array] = []
+    lengths: list[int] = []
+    for part in _parts(texts):
+        rows = tokenizer.encode(part)
+        counts = [len(row) for row in rows]
+        if counts and (longest := max(counts)) > tokenizer.max_length:
+            raise InvalidRequest(
+                f"input '{name}' row {len(lengths) + counts.index(longest)}: the text has "
+                f"{longest} tokens, at most {tokenizer.max_length} are taken"
+            )
+        total = sum(counts)
+        ids.append(np.fromiter(chain.from_iterable(row.ids for row in rows), np.int64, total))
+        segments.append(
+            np.fromiter(chain.from_iterable(row.type_ids for row in rows), np.int64, total)
+        )
+        lengths += counts
+    if not ids:
+        return np.empty(0, np.int64), np.empty(0, np.int64), lengths
+    return np.concatenate(ids), np.concatenate(segments), lengths
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """*texts* in parts of about `_PART` characters, at most as many texts."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        part.append(text)
+        # A short text costs more than its characters.
+        size += len(text) + 64
+        if size >= _PART:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 @lru_cache(maxsize=_KEPT)

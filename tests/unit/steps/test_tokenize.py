@@ -234,3 +234,27 @@ def test_a_section_that_contradicts_itself_is_refused(fields: dict[str, Any]) ->
     """One source, and three inputs."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(fields, PREPROCESS["tokenize"])
+
+
+def test_many_texts_are_cut_part_by_part_as_one_by_one() -> None:
+    """Long and short in turn, over several parts."""
+    given = ["the queue " * (at % 50 * 20) for at in range(300)]
+    step = STEPS["vocabulary"]()
+    together = made(step, language(length=64), *given)
+    for row in (0, 1, 49, 150, 299):
+        alone = made(step, language(length=64), given[row])
+        for name, array in together.items():
+            assert array[row].tolist() == alone[name][0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("count", "part"),
+    [(300_000, "300000 texts are too many"), (30_000, r"30000 rows of 1536 numbers each")],
+)
+def test_more_rows_than_memory_are_refused(count: int, part: str) -> None:
+    """However short they are, before the tokenizer sees them."""
+    step = input_step("tokenize", vocabulary=vocabulary(), padding="fixed", max_length=512)
+    kernel = bind_inputs(language(), [step])
+    tensor = Tensor("text", "BYTES", (count,), bytes(4 * count))
+    with pytest.raises(InvalidRequest, match=part):
+        kernel((tensor,))
