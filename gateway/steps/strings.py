@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 64 << 10
 # Texts of one request: each is an object or two, however short it is.
 _MAX_TEXTS: Final = 1 << 18
+# Bytes of them together: what is made of each takes up to a microsecond.
+_MAX_TOTAL: Final = 16 << 20
 
 Bound = Annotated[
     int,
@@ -41,6 +43,11 @@ def texts(tensor: Tensor, *, max_bytes: int) -> list[str]:
     if count > _MAX_TEXTS:
         raise InvalidRequest(
             f"input '{tensor.name}': {count} texts are too many, at most {_MAX_TEXTS} are taken"
+        )
+    if tensor.nbytes > _MAX_TOTAL:
+        raise InvalidRequest(
+            f"input '{tensor.name}': the texts have {tensor.nbytes} bytes together, at most "
+            f"{_MAX_TOTAL} are taken in one request"
         )
     elements = split_elements(tensor.data, count, tensor.name)
     try:

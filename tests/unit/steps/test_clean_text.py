@@ -76,6 +76,14 @@ def test_a_text_that_grows_is_refused() -> None:
         cleaned("b", "a", replace=double, max_bytes=1000)
 
 
+def test_what_would_take_long_together_is_refused() -> None:
+    """Texts that are each short enough, before any of them is looked at."""
+    kernel = bind_inputs(INFO, [input_step("clean_text")])
+    for shape, size, part in (((2,), 17 << 20, "together"), ((1 << 19,), 8, "too many")):
+        with pytest.raises(InvalidRequest, match=part):
+            kernel((Tensor("x", "BYTES", shape, bytes(size)),))
+
+
 @pytest.mark.parametrize("element", [b"\xff", b"\xed\xa0\x80", b"\xc3"])
 def test_what_is_no_text_is_refused(element: bytes) -> None:
     """A lone surrogate is none."""
