@@ -7,7 +7,7 @@ The stages above `Infer` see exchanges, so that refusing one costs no decoding.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -81,6 +81,15 @@ class Codec(Protocol):
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> Answer:
         """The protocol's own form of an error."""
+        ...
+
+
+@runtime_checkable
+class NamingCodec(Codec, Protocol):
+    """A codec of a protocol that names the model in the body instead of the target."""
+
+    def named(self, exchange: Exchange) -> str:
+        """The model that *exchange* asks for; raises ClientError."""
         ...
 
 

@@ -18,6 +18,7 @@ from gateway.stages.admission import Admission
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
+from gateway.stages.carry import Carry
 from gateway.stages.deadline import Deadline
 from gateway.stages.freshness import Freshness
 from gateway.stages.hedge import Hedge
@@ -146,6 +147,9 @@ def model_stack(
     if config.preprocess:
         # Above Batch: only finished tensors have a shape to merge on.
         layers.append(partial(Preprocess, steps=config.preprocess, info=lambda: pool.info))
+    if any(step.carries for step in config.postprocess):
+        # Below Preprocess: it sees the model's own inputs. Above Batch: those of one request.
+        layers.append(partial(Carry, steps=config.postprocess, info=lambda: pool.info))
     if pool.keyed and not pool.header:
         # Above Batch: only what belongs to one place may leave together.
         layers.append(partial(QuestionKey, model=name))

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
+from gateway.edge.embeddings import EmbeddingsCodec
 from gateway.edge.v1 import V1Codec
 from gateway.edge.v2 import V2Codec
 
@@ -19,18 +20,23 @@ if TYPE_CHECKING:
 
 V2: Final = V2Codec()
 V1: Final = V1Codec()
+EMBEDDINGS: Final = EmbeddingsCodec()
 
 _MAX_KNOWN: Final = 4096
 _V2_INFER: Final = re.compile(rb"/v2/models/([^/?#]+)(?:/versions/([0-9]{1,19}))?/infer(?:\?.*)?")
 _V1_PREDICT: Final = re.compile(
     rb"/v1/models/([^/?#]+?)(?:/versions/([0-9]{1,19}))?:predict(?:\?.*)?"
 )
+_V1_EMBEDDINGS: Final = re.compile(rb"/v1/embeddings(?:\?.*)?")
 _ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _MAX_NAME: Final = 256
 
 
 class Route:
-    """An inference target: *target* as it came, *version* "" for whichever is served."""
+    """An inference target: *target* as it came, *version* "" for whichever is served.
+
+    *model* is "" where the body names it.
+    """
 
     __slots__ = ("codec", "model", "target", "version")
 
@@ -84,10 +90,14 @@ def _find(target: bytes) -> Route | None:
     if found is None:
         codec = V1
         found = _V1_PREDICT.fullmatch(target)
-    if found is None or (name := model_name(found[1])) is None:
+    if found is None and _V1_EMBEDDINGS.fullmatch(target):
+        # Its body names the model.
+        route = Route(EMBEDDINGS, "", "", target.decode("ascii", "replace"))
+    elif found is None or (name := model_name(found[1])) is None:
         return None
-    version = (found[2] or b"").decode()
-    route = Route(codec, name, version, target.decode("ascii", "replace"))
+    else:
+        version = (found[2] or b"").decode()
+        route = Route(codec, name, version, target.decode("ascii", "replace"))
     if len(_known) >= _MAX_KNOWN:
         # Whoever asks for ever new names may empty this, but never make it grow.
         _known.clear()

@@ -54,9 +54,11 @@ class Cost:
 
     def rows_worth(self, most: int) -> int:
         """How many rows are worth to gather, 1 to *most*."""
-        if self.per_row <= 0:
+        share = FIXED_SHARE * self.per_row
+        # The smallest of floats becomes 0 there.
+        if share <= 0:
             return most
-        worth = max((self.fixed + HOP) / (FIXED_SHARE * self.per_row), self._try)
+        worth = max((self.fixed + HOP) / share, self._try)
         return most if worth >= most else max(1, int(worth))
 
     def seconds(self, rows: int) -> float:

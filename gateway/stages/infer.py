@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import ModelNotFound, NoReadyEndpoint
+from gateway.exchange import NamingCodec
 from gateway.wire.message import InferRequest, Trace
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class Questions:
 
 _NO_TRACE: Final = Trace()
 _LONGEST_TENANT: Final = 128
+_LONGEST_NAME: Final = 128
 
 
 class Infer:
@@ -186,7 +188,10 @@ class Infer:
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """Answer *exchange*; raises ModelNotFound, InvalidRequest, or what the stack raises."""
-        model, info = self._served(exchange)
+        try:
+            model, info = self._served(exchange)
+        except ModelNotFound as error:
+            model, info = await self._named(exchange, error)
         codec = exchange.codec
         exchange.trace.digest = info.digest
         questions = model.questions
@@ -231,8 +236,7 @@ class Infer:
         """The model that *exchange* asks for; raises ModelNotFound, NoReadyEndpoint."""
         model = self._models.get(exchange.model)
         if model is None:
-            known = ", ".join(sorted(self._models))
-            raise ModelNotFound(f"unknown model '{exchange.model}'; this server has: {known}")
+            raise self._unknown(exchange.model)
         info = model.info
         if info is None:
             raise NoReadyEndpoint(f"model '{exchange.model}' is not loaded by any worker yet")
@@ -241,6 +245,29 @@ class Infer:
                 f"model '{info.name}' has no version {exchange.version}; it has {info.version}"
             )
         return model, info
+
+    async def _named(self, exchange: Exchange, error: ModelNotFound) -> tuple[Served, ModelInfo]:
+        """The model that the body of *exchange* asks for, where the target names none.
+
+        Raises *error* where it does name one, as `_served`, and InvalidRequest.
+        """
+        codec = exchange.codec
+        if exchange.model or not isinstance(codec, NamingCodec):
+            raise error
+        if len(exchange.body) > OFF_LOOP:
+            loop = asyncio.get_running_loop()
+            name = await loop.run_in_executor(self._executor, codec.named, exchange)
+        else:
+            name = codec.named(exchange)
+        if name not in self._models:
+            raise self._unknown(name[:_LONGEST_NAME])
+        # Whoever measures the exchange sees which model it was for.
+        exchange.model = name
+        return self._served(exchange)
+
+    def _unknown(self, name: str) -> ModelNotFound:
+        known = ", ".join(sorted(self._models))
+        return ModelNotFound(f"unknown model '{name}'; this server has: {known}")
 
 
 def _header(exchange: Exchange, name: str) -> bytes:

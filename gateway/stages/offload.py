@@ -7,6 +7,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from threading import BoundedSemaphore
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -61,6 +62,37 @@ class Offload:
 
     def _leave(self, _: Future[tuple[Tensor, ...]]) -> None:
         self._places.release()
+
+
+class Pace:
+    """What a kernel of unknown cost has been seen to handle within *brief* seconds.
+
+    *limit*, in bytes, is the largest input whose run was last seen to be brief; at first it is
+    none, so the first run of each size is made in a thread. *clock* gives seconds.
+    """
+
+    def __init__(self, *, brief: float = 0.001, clock: Callable[[], float] = perf_counter) -> None:
+        self.limit = -1
+        self._brief = brief
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Pace {self.limit} bytes>"
+
+    def timed(self, kernel: Kernel) -> Kernel:
+        """*kernel*, each run of which is learned from."""
+
+        def run(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            started = self._clock()
+            made = kernel(tensors)
+            size = sum([tensor.nbytes for tensor in tensors])
+            if self._clock() - started < self._brief:
+                self.limit = max(self.limit, size)
+            else:
+                self.limit = min(self.limit, size - 1)
+            return made
+
+        return run
 
 
 class Bound:

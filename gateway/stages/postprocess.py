@@ -41,7 +41,7 @@ class Postprocess:
         self._steps = tuple(steps)
         self._offload = offload if offload is not None else Offload(threads=1)
         self._inline = Inline().run
-        self._inline_bytes = inline_bytes
+        self._inline_bytes = min([inline_bytes, *(step.inline_bytes for step in self._steps)])
         self._bound = Bound(lambda model: bind_outputs(model, self._steps), info)
 
     def __repr__(self) -> str:

@@ -8,13 +8,13 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload
+from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload, Pace
 from gateway.steps import bind_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from gateway.steps import InputStep, Kernel
+    from gateway.steps import InputStep, Kernel, Rewiring
     from gateway.wire.message import Finish, InferRequest, InferResponse, Service
     from gateway.wire.model import ModelInfo
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Up to so many bytes the work around a kernel costs more than the kernel: it is left to be done for
 # a whole batch at once, which gives the same rows and stays within what may run on the loop.
 DEFERRED_BYTES: Final = 16 << 10
+# So many of the largest deferred inputs are what a kernel may handle on the loop.
+_DEFERRED_ROWS: Final = 64
 
 
 class Preprocess:
@@ -36,7 +38,7 @@ class Preprocess:
         self,
         inner: Service,
         *,
-        steps: Sequence[InputStep],
+        steps: Sequence[InputStep | Rewiring],
         info: Callable[[], ModelInfo | None],
         offload: Offload | None = None,
         inline_bytes: int = INLINE_BYTES,
@@ -47,8 +49,13 @@ class Preprocess:
         self._steps = tuple(steps)
         self._offload = offload if offload is not None else Offload(threads=1)
         self._inline = Inline().run
-        self._inline_bytes = inline_bytes
-        self._deferred_bytes = deferred_bytes
+        self._inline_bytes = min([inline_bytes, *(step.inline_bytes for step in self._steps)])
+        # What is slow for its size is not left to the loop for a whole batch.
+        self._deferred_bytes = min(deferred_bytes, self._inline_bytes // _DEFERRED_ROWS)
+        if not all(step.rows_apart for step in self._steps):
+            self._deferred_bytes = -1
+        # Only where a step's cost shows when it runs.
+        self._pace = None if self._inline_bytes else Pace(clock=clock)
         self._clock = clock
         self._kernel: Kernel | None = None
         self._finish: Finish | None = None
@@ -72,7 +79,10 @@ class Preprocess:
     async def _now(self, request: InferRequest, kernel: Kernel) -> InferResponse:
         given = request.inputs
         started = self._clock()
-        if sum([tensor.nbytes for tensor in given]) <= self._inline_bytes:
+        limit = self._inline_bytes
+        if self._pace is not None:
+            limit, kernel = self._pace.limit, self._pace.timed(kernel)
+        if sum([tensor.nbytes for tensor in given]) <= limit:
             inputs = self._inline(kernel, given)
         else:
             inputs = await self._offload.run(kernel, given)

@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Preprocess and postprocess steps, by the names that a configuration gives them."""
 
-from typing import Final
+from typing import Any, Final
 
-from gateway.steps.flow import bind_inputs, bind_outputs, client_info, digest
+from gateway.steps.clean_text import CleanText
+from gateway.steps.flow import bind_inputs, bind_outputs, carried, client_info, digest
 from gateway.steps.layout import Reshape
 from gateway.steps.numeric import Cast, Clip, Normalize, Scale
+from gateway.steps.onnx_graph import OnnxGraph
 from gateway.steps.output import Argmax, Labels, Softmax, TopK
-from gateway.steps.step import InputStep, Kernel, OneInput, OneOutput, OutputStep, Step
+from gateway.steps.pooling import L2Normalize, Pool
+from gateway.steps.resample import Resample
+from gateway.steps.row_scale import NormalizeRow
+from gateway.steps.spectrum import FftMagnitude, LogMel
+from gateway.steps.step import InputStep, Kernel, OneOutput, OutputStep, Rewiring, Step
+from gateway.steps.tokenize import Tokenize
+from gateway.steps.vectorize import Vectorize
+from gateway.steps.windows import Rolling, Window
 
-PREPROCESS: Final[dict[str, type[OneInput]]] = {
-    step.kind: step for step in (Scale, Normalize, Clip, Cast, Reshape)
-}
+# Structs that are an InputStep or a Rewiring each.
+_INPUT_STEPS: Final[tuple[Any, ...]] = (
+    Scale, Normalize, Clip, Cast, Reshape,
+    CleanText, Tokenize, Vectorize, OnnxGraph,
+    Window, Rolling, Resample, FftMagnitude, LogMel, NormalizeRow,
+)  # fmt: skip
+PREPROCESS: Final[dict[str, Any]] = {step.kind: step for step in _INPUT_STEPS}
 POSTPROCESS: Final[dict[str, type[OneOutput]]] = {
-    step.kind: step for step in (Argmax, Softmax, TopK, Labels)
+    step.kind: step for step in (Argmax, Softmax, TopK, Labels, Pool, L2Normalize)
 }
 
 __all__ = [
@@ -22,9 +35,11 @@ __all__ = [
     "InputStep",
     "Kernel",
     "OutputStep",
+    "Rewiring",
     "Step",
     "bind_inputs",
     "bind_outputs",
+    "carried",
     "client_info",
     "digest",
 ]

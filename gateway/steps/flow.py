@@ -4,15 +4,27 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+import msgspec
 
 from gateway.errors import ConfigError
-from gateway.steps.step import InputStep, Kernel, Misfit, OutputStep, Tensors
+from gateway.steps.step import (
+    InputStep,
+    Kernel,
+    Misfit,
+    OutputStep,
+    Rewiring,
+    Step,
+    Tensors,
+    added,
+    listed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.wire.model import ModelInfo
+    from gateway.wire.model import ModelInfo, TensorSpec
 
 T = TypeVar("T")
 
@@ -21,7 +33,9 @@ _EDITION: Final = b"steps 1"
 
 
 def client_info(
-    info: ModelInfo, preprocess: Sequence[InputStep] = (), postprocess: Sequence[OutputStep] = ()
+    info: ModelInfo,
+    preprocess: Sequence[InputStep | Rewiring] = (),
+    postprocess: Sequence[OutputStep] = (),
 ) -> ModelInfo:
     """*info* as clients see it: what the first step takes, what the last one gives.
 
@@ -29,37 +43,69 @@ def client_info(
     what it needs.
     """
     faults: list[str] = []
-    for path in (_inputs_path, _outputs_path):
-        try:
-            info = path(info, preprocess, postprocess)[-1]
-        except ConfigError as error:
-            faults += error.faults
+    seen = info
+    try:
+        seen = _inputs_path(info, preprocess)[-1]
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        # From the model's own inputs: those are what steps on the way back may read.
+        last = _outputs_path(info, postprocess)[-1]
+    except ConfigError as error:
+        faults += error.faults
+    else:
+        kept = _without(last.outputs, carried(info, postprocess))
+        seen = msgspec.structs.replace(seen, outputs=kept, labels=last.labels)
     if faults:
         raise ConfigError(faults)
-    return info
+    return seen
 
 
-def bind_inputs(info: ModelInfo, steps: Sequence[InputStep]) -> Kernel:
+def carried(info: ModelInfo, postprocess: Sequence[OutputStep]) -> tuple[TensorSpec, ...]:
+    """The inputs of *info* that *postprocess* reads on the way back; raises ConfigError."""
+    wanted: set[str] = set()
+    names = [spec.name for spec in info.inputs]
+    for at, step in enumerate(postprocess):
+        for name in step.carries:
+            if name not in names:
+                place = f"model '{info.name}': postprocess[{at}] {step.kind}"
+                fault = f"{place}: it reads input '{name}'; the model has {listed(names)}"
+                raise ConfigError([fault])
+            wanted.add(name)
+    return tuple(spec for spec in info.inputs if spec.name in wanted)
+
+
+def bind_inputs(info: ModelInfo, steps: Sequence[InputStep | Rewiring]) -> Kernel:
     """All *steps* as one kernel, for the inputs of `client_info`; raises ConfigError."""
     # The path leads from the model to the client; the kernels run the other way.
-    before = _inputs_path(info, steps, ())[1:]
-    return _chain(
-        [
-            _fit(step, step.bind, before[len(steps) - 1 - at], f"preprocess[{at}]")
-            for at, step in enumerate(steps)
-        ]
-    )
+    path = _inputs_path(info, steps)
+    kernels = []
+    for at, step in enumerate(steps):
+        behind = len(steps) - 1 - at
+        if isinstance(step, Rewiring):
+            kernels.append(_fit(step, step.bind_to, path[behind], f"preprocess[{at}]"))
+        else:
+            kernels.append(_fit(step, step.bind, path[behind + 1], f"preprocess[{at}]"))
+    return _chain(kernels)
 
 
 def bind_outputs(info: ModelInfo, steps: Sequence[OutputStep]) -> Kernel:
-    """All *steps* as one kernel, for the outputs of a worker of *info*; raises ConfigError."""
-    given = _outputs_path(info, (), steps)[:-1]
-    return _chain(
-        [_fit(step, step.bind, given[at], f"postprocess[{at}]") for at, step in enumerate(steps)]
-    )
+    """All *steps* as one kernel, for the outputs of a worker of *info*; raises ConfigError.
+
+    The kernel takes what `carried` names behind the outputs.
+    """
+    given = _outputs_path(info, steps)[:-1]
+    kernels = [
+        _fit(step, step.bind, given[at], f"postprocess[{at}]") for at, step in enumerate(steps)
+    ]
+    if inputs := carried(info, steps):
+        kernels.append(lambda tensors: _without(tensors, inputs))
+    return _chain(kernels)
 
 
-def digest(preprocess: Sequence[InputStep] = (), postprocess: Sequence[OutputStep] = ()) -> bytes:
+def digest(
+    preprocess: Sequence[InputStep | Rewiring] = (), postprocess: Sequence[OutputStep] = ()
+) -> bytes:
     """32 bytes that differ where the steps' results may, for cache keys; raises ConfigError."""
     hashed = sha256(_EDITION)
     for section, steps in (("preprocess", preprocess), ("postprocess", postprocess)):
@@ -74,9 +120,7 @@ def digest(preprocess: Sequence[InputStep] = (), postprocess: Sequence[OutputSte
     return hashed.digest()
 
 
-def _inputs_path(
-    info: ModelInfo, preprocess: Sequence[InputStep], _: Sequence[OutputStep]
-) -> list[ModelInfo]:
+def _inputs_path(info: ModelInfo, preprocess: Sequence[InputStep | Rewiring]) -> list[ModelInfo]:
     """The model, then what each step takes, from the last step to the first."""
     path = [info]
     for at in reversed(range(len(preprocess))):
@@ -85,19 +129,35 @@ def _inputs_path(
     return path
 
 
-def _outputs_path(
-    info: ModelInfo, _: Sequence[InputStep], postprocess: Sequence[OutputStep]
-) -> list[ModelInfo]:
-    """The model, then what each step gives, from the first step to the last."""
-    path = [info]
+def _outputs_path(info: ModelInfo, postprocess: Sequence[OutputStep]) -> list[ModelInfo]:
+    """The model with what is carried, then what each step gives, from the first to the last."""
+    outputs = info.outputs
+    for spec in carried(info, postprocess):
+        try:
+            outputs = added(outputs, spec)
+        except Misfit as error:
+            raise ConfigError([f"model '{info.name}': postprocess: {error}"]) from None
+    path = [msgspec.structs.replace(info, outputs=outputs)]
     for at, step in enumerate(postprocess):
         path.append(_fit(step, step.after, path[-1], f"postprocess[{at}]"))
     return path
 
 
-def _fit(
-    step: InputStep | OutputStep, act: Callable[[ModelInfo], T], given: ModelInfo, place: str
-) -> T:
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def _without(those: tuple[N, ...], inputs: tuple[TensorSpec, ...]) -> tuple[N, ...]:
+    """*those* that are none of *inputs*."""
+    names = {spec.name for spec in inputs}
+    return tuple([each for each in those if each.name not in names])
+
+
+def _fit(step: Step, act: Callable[[ModelInfo], T], given: ModelInfo, place: str) -> T:
     try:
         return act(given)
     except Misfit as error:

@@ -7,8 +7,8 @@ deterministic, vectorised, and equal on a batch and on its rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Final, Protocol, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -25,6 +25,8 @@ FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
 INTEGERS: Final = frozenset(
     {"UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"}
 )
+# What a kernel of a few passes over its numbers handles in about a millisecond.
+QUICK: Final = 1 << 20
 # Below so many bytes a copy costs less than a view of the array that holds them.
 _COPY: Final = 1 << 16
 
@@ -34,16 +36,23 @@ class Misfit(Exception):
 
 
 class Step(Protocol):
-    """What both directions have in common; *kind* is the step's name in a configuration."""
+    """What both directions have in common; *kind* is the step's name in a configuration.
+
+    *inline_bytes* of tensors are handled in about a millisecond; more of them take a thread. 0 is
+    for a step whose cost nobody can know before it has run. *rows_apart*: a row becomes the same
+    whatever rows are beside it; where padding says otherwise, requests are never merged before it.
+    """
 
     kind: ClassVar[str]
+    inline_bytes: ClassVar[int]
+    rows_apart: ClassVar[bool]
+
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """Field and fault of all that is missing here: files, optional packages."""
+        ...
 
     def recipe(self) -> bytes:
         """All that decides what the step does, for digests: equal recipes, equal results."""
-        ...
-
-    def bind(self, info: ModelInfo) -> Kernel:
-        """The step made ready for tensors as *info* describes them; raises Misfit."""
         ...
 
 
@@ -57,9 +66,41 @@ class InputStep(Step, Protocol):
         """
         ...
 
+    def bind(self, info: ModelInfo) -> Kernel:
+        """The step made ready for tensors as *info* describes them; raises Misfit."""
+        ...
+
+
+@runtime_checkable
+class Rewiring(Step, Protocol):
+    """A step on the way to the model that makes other inputs of those it takes.
+
+    What it makes depends on what stands behind it, so that is what it is bound to.
+    """
+
+    def before(self, info: ModelInfo) -> ModelInfo:
+        """As `InputStep.before`."""
+        ...
+
+    def bind_to(self, info: ModelInfo) -> Kernel:
+        """The step made ready to make the inputs of *info*, which `before` takes; raises Misfit."""
+        ...
+
 
 class OutputStep(Step, Protocol):
     """A step on the way back."""
+
+    def bind(self, info: ModelInfo) -> Kernel:
+        """The step made ready for tensors as *info* describes them; raises Misfit."""
+        ...
+
+    @property
+    def carries(self) -> tuple[str, ...]:
+        """Names of the model's inputs that this step reads beside the outputs.
+
+        They travel to it as further outputs, and end with the last step.
+        """
+        ...
 
     def after(self, info: ModelInfo) -> ModelInfo:
         """The outputs and labels that this step makes of those of *info*; raises Misfit.
@@ -73,10 +114,16 @@ class OneInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """An input step that changes one input and leaves its name."""
 
     kind: ClassVar[str]
+    inline_bytes: ClassVar[int] = QUICK
+    rows_apart: ClassVar[bool] = True
 
     input: Annotated[
         str, msgspec.Meta(description="Name of the input; needed where a model has several.")
     ] = ""
+
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """None: most steps are complete in themselves."""
+        return ()
 
     def recipe(self) -> bytes:
         """The fields."""
@@ -93,9 +140,16 @@ class OneInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The kernel for inputs as `before` described them; raises Misfit."""
         spec = info.inputs[self._place(info)]
         change = self.change(spec, batched=info.batched)
-        name, datatype = spec.name, spec.datatype
+        return self.kernel(spec.name, spec.datatype, change, alone=len(info.inputs) == 1)
 
-        def alone(tensors: Tensors) -> Tensors:
+    @staticmethod
+    def kernel(name: str, datatype: str, change: Change, *, alone: bool) -> Kernel:
+        """*change* of the tensor called *name*, which must be of *datatype*.
+
+        Others are left as they are; *alone*: there are none.
+        """
+
+        def only(tensors: Tensors) -> Tensors:
             (tensor,) = tensors
             if tensor.datatype != datatype:
                 raise wrong_datatype(tensor, datatype)
@@ -112,7 +166,7 @@ class OneInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                     changed.append(change(tensor))
             return tuple(changed)
 
-        return alone if len(info.inputs) == 1 else among
+        return only if alone else among
 
     def source(self, spec: TensorSpec, *, batched: bool) -> TensorSpec:
         """What must come in, so that *spec* comes out; raises Misfit."""
@@ -133,6 +187,21 @@ class OneInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return 0
 
 
+class Conversion(OneInput, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A step that makes one input of one of another type or shape, and so has to know both."""
+
+    def bind_to(self, info: ModelInfo) -> Kernel:
+        """The kernel that makes the input that *info* has; raises Misfit."""
+        spec = info.inputs[self._place(info)]
+        given = self.source(spec, batched=info.batched)
+        change = self.convert(given, spec, batched=info.batched)
+        return self.kernel(given.name, given.datatype, change, alone=len(info.inputs) == 1)
+
+    def convert(self, given: TensorSpec, spec: TensorSpec, *, batched: bool) -> Change:
+        """The function from tensors of *given*, as `source` returned it, to those of *spec*."""
+        raise NotImplementedError
+
+
 class OneOutput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An output step that reads one output; what it makes replaces that or stands beside it."""
 
@@ -142,8 +211,19 @@ class OneOutput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = ""
 
     kind: ClassVar[str]
+    inline_bytes: ClassVar[int] = QUICK
+    rows_apart: ClassVar[bool] = True
     # The datatypes that a step can read.
     reads: ClassVar[frozenset[str]] = FLOATS
+
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """None: most steps are complete in themselves."""
+        return ()
+
+    @property
+    def carries(self) -> tuple[str, ...]:
+        """None: most steps read outputs alone."""
+        return ()
 
     def recipe(self) -> bytes:
         """The fields."""

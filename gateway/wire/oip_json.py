@@ -49,6 +49,9 @@ Values: TypeAlias = list[Any]
 _Decode: TypeAlias = "Callable[[msgspec.Raw | bytes], Any]"
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_LONE_SURROGATE: Final = re.compile(
+    rb"\\u[dD][89aAbB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _NON_FINITE: Final = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf")
 
@@ -212,6 +215,9 @@ def _malformed(text: str, place: str, body: Buffer) -> str:
     text = text.removeprefix("JSON is malformed: ")
     if text == "Input data was truncated":
         text = "the text ends too early"
+        # Near the end of a body msgspec looks for the second half of a pair beyond it.
+        if lone := _LONE_SURROGATE.search(body):
+            text = f"half of a UTF-16 surrogate pair is no character (byte {lone.start()})"
     if found := _BYTE.search(text):
         at = int(found[1])
         if bytes(body[at : at + 9]).startswith(_NON_FINITE):

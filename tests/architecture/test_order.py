@@ -28,6 +28,11 @@ CONFIG = {
             "preprocess": [{"scale": {"factor": 0.5}}],
             "postprocess": [{"softmax": {}}],
         },
+        "vectors": {
+            "backends": [{"address": "tcp:127.0.0.1:1"}],
+            "preprocess": [{"clean_text": {}}],
+            "postprocess": [{"pool": {}}],
+        },
         "bare": {"backends": [{"address": "tcp:127.0.0.1:1"}]},
         "placed": {
             "backends": [{"address": "tcp:127.0.0.1:1"}],
@@ -95,6 +100,13 @@ def test_a_model_has_only_the_stages_that_it_asks_for(gateway: Gateway) -> None:
     assert names(gateway.models["bare"].service) == ["Batch", "Retry", "Balance"]
     assert names(gateway.models["placed"].service) == ["QuestionKey", "Batch", "Retry", "Balance"]
     assert names(gateway.models["by-header"].service) == ["Batch", "Retry", "Balance"]
+
+
+def test_what_a_step_back_reads_is_carried_past_the_queue(gateway: Gateway) -> None:
+    """Below Preprocess are the model's own inputs, above Batch those of one request."""
+    assert names(gateway.models["vectors"].service) == [
+        "Postprocess", "Preprocess", "Carry", "Batch", "Retry", "Balance",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("above", "below", "why"), LAWS)

@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 
-from gateway.steps import POSTPROCESS, PREPROCESS, InputStep, OutputStep
+from gateway.lab.export import export
+from gateway.steps import POSTPROCESS, PREPROCESS, InputStep, OutputStep, Rewiring
 from gateway.wire.model import ModelInfo, TensorSpec
+from tests.support.texts import CORPUS, FILES, scaler, text, tokenizer_json, vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
 
 LABELS = ("a", "b", "c", "d", "e", "f")
 
@@ -40,9 +48,9 @@ def gives(datatype: str, *shape: int, labels: tuple[str, ...] = ()) -> ModelInfo
     )
 
 
-def input_step(name: str, /, **fields: Any) -> InputStep:
+def input_step(name: str, /, **fields: Any) -> InputStep | Rewiring:
     """A preprocess step as a configuration makes it."""
-    step: InputStep = msgspec.convert(fields, PREPROCESS[name])
+    step: InputStep | Rewiring = msgspec.convert(fields, PREPROCESS[name])
     return step
 
 
@@ -53,14 +61,36 @@ def output_step(name: str, /, **fields: Any) -> OutputStep:
 
 
 class Case(NamedTuple):
-    """A *step* and a model, as its worker describes it, that the step fits."""
+    """A *step* and a model, as its worker describes it, that the step fits.
 
-    step: InputStep | OutputStep
+    *element* makes an element of a BYTES input that the step can take, *length* is that of a free
+    dimension behind the batch.
+    """
+
+    step: InputStep | Rewiring | OutputStep
     info: ModelInfo
+    element: Callable[[np.random.Generator], bytes] | None = None
+    length: int = 5
 
     def __str__(self) -> str:
         kind, spec = self.step.kind, (self.info.inputs + self.info.outputs)[0]
         return f"{kind} {spec.datatype}{list(spec.shape)}"
+
+
+def language(datatype: str = "INT64", length: int = -1, *names: str) -> ModelInfo:
+    """A model of token ids, with a mask and segments unless *names* say otherwise."""
+    names = names or ("input_ids", "attention_mask", "token_type_ids")
+    return model(
+        inputs=tuple(TensorSpec(name, datatype, (-1, length)) for name in names),
+        outputs=(TensorSpec("y", "FP32", (-1, length, 4)),),
+    )
+
+
+def vectorizer(name: str, made: Any) -> str:
+    """The file of a scikit-learn vectorizer, fitted with `CORPUS`."""
+    made.fit(CORPUS)
+    export(made, FILES / name)
+    return str(FILES / name)
 
 
 _IMAGE = (-1, 3, 2, 2)
@@ -85,6 +115,84 @@ INPUT_CASES = [
     Case(input_step("cast", **{"from": "FP32", "to": "BOOL"}), takes("BOOL", -1, 6)),
     Case(input_step("reshape", **{"from": [-1, 2, 3], "shape": [-1, 6]}), takes("FP32", -1, 6)),
     Case(input_step("reshape", **{"from": [6], "shape": [2, 3]}), takes("INT16", 2, 3)),
+    Case(
+        input_step("clean_text", unicode="NFKC", strip_accents=True, case="fold"),
+        takes("BYTES", -1),
+        text,
+    ),
+    Case(
+        input_step(
+            "clean_text",
+            case="lower",
+            replace=[{"pattern": r"\d+", "with": "<0>"}, {"pattern": "(a)(b)", "with": r"\2\1"}],
+            whitespace="collapse",
+        ),
+        takes("BYTES", -1, 2),
+        text,
+    ),
+    Case(input_step("tokenize", vocabulary=vocabulary()), language(), text),
+    Case(
+        input_step("tokenize", vocabulary=vocabulary(), lowercase=False, padding="fixed"),
+        language("INT32", -1, "input_ids"),
+        text,
+    ),
+    Case(
+        input_step("tokenize", file=tokenizer_json(), multiple_of=16, padding_side="left"),
+        language("INT64", -1, "attention_mask", "input_ids"),
+        text,
+    ),
+    Case(
+        input_step("tokenize", file=tokenizer_json(), special_tokens=False, pad_token="<pad>"),
+        language("INT64", 24),
+        text,
+    ),
+    Case(
+        input_step("vectorize", file=vectorizer("tfidf.json", TfidfVectorizer())),
+        takes("FP32", -1, -1),
+        text,
+    ),
+    Case(
+        input_step(
+            "vectorize",
+            file=vectorizer(
+                "hashing.json",
+                HashingVectorizer(n_features=64, analyzer="char_wb", ngram_range=(2, 4)),
+            ),
+        ),
+        takes("FP64", -1, 64),
+        text,
+    ),
+    Case(input_step("onnx", file=scaler()), takes("FP32", -1, 6)),
+    Case(input_step("window", size=4), takes("FP32", -1, -1, 4), length=17),
+    Case(
+        input_step("window", size=8, hop=3, last="pad", pad_value=-1),
+        takes("FP64", -1, 2, -1, 8),
+        length=40,
+    ),
+    Case(
+        input_step("rolling", window=4, statistics=["mean", "std", "min", "max"], edge="drop"),
+        takes("FP64", -1, 30, 4),
+    ),
+    Case(
+        input_step("rolling", window=3, statistics=["max", "mean"], min_periods=1),
+        takes("FP32", -1, -1, 2),
+        length=20,
+    ),
+    Case(input_step("resample", **{"from": 44100, "to": 16000}), takes("FP32", -1, 160)),
+    Case(
+        input_step("resample", **{"from": 8000, "to": 48000}), takes("FP64", -1, 2, -1), length=30
+    ),
+    Case(input_step("fft_magnitude", size=32, taper="hann"), takes("FP32", -1, 17)),
+    Case(input_step("fft_magnitude", size=15, of="power"), takes("FP64", -1, 3, -1)),
+    Case(input_step("log_mel", n_fft=64, hop=16, bands=10), takes("FP32", -1, 10, -1), length=300),
+    Case(
+        input_step("log_mel", n_fft=64, hop=32, bands=8, log="whisper", layout="frames_first"),
+        takes("FP64", -1, -1, 8),
+        length=401,
+    ),
+    Case(input_step("normalize_row"), takes("FP32", -1, 300)),
+    Case(input_step("normalize_row", by="peak", over="last"), takes("FP64", -1, 3, 50)),
+    Case(input_step("normalize_row", by="min_max"), takes("FP16", 40)),
 ]
 OUTPUT_CASES = [
     Case(output_step("argmax"), gives("FP32", -1, 6, labels=LABELS)),
@@ -96,6 +204,10 @@ OUTPUT_CASES = [
     Case(output_step("softmax"), gives("FP64", -1, 3, 2)),
     Case(output_step("top_k", k=3), gives("FP32", -1, 6, labels=LABELS)),
     Case(output_step("top_k", k=1, indices="which"), gives("FP64", -1, 2, 3)),
+    Case(output_step("pool"), language(length=7)),
+    Case(output_step("pool", by="max", name="vector"), language("INT32", 7)),
+    Case(output_step("pool", by="cls", mask=""), gives("FP16", -1, 3, 4)),
+    Case(output_step("l2_normalize"), gives("FP32", -1, 300)),
     Case(output_step("labels"), gives("INT64", -1, labels=LABELS)),
     Case(output_step("labels", names=["no", "yes"], name="word"), gives("UINT8", -1, 2)),
 ]

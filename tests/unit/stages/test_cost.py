@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.stages.cost import FIXED_SHARE, HOP, Cost
@@ -88,6 +88,7 @@ def test_forgets_the_old_for_the_new() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4096), st.floats(0, 1e3)), max_size=40))
+@example([(0, 5e-324)])
 def test_never_answers_with_nonsense(runs: list[tuple[int, float]]) -> None:
     """Whatever was seen, expected times are not below 0 and batches have 1 to *most* rows."""
     cost = Cost()

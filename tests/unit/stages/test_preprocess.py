@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from threading import current_thread
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tests.support.service import PromptService
 from tests.support.steps import input_step, model, takes
 
 if TYPE_CHECKING:
+    from gateway.steps import Kernel
     from gateway.wire.model import ModelInfo
 
 SCALE = input_step("scale", factor=0.5)
@@ -143,3 +145,76 @@ async def test_what_is_to_be_done_keeps_requests_apart() -> None:
 
     first, second = inner.asked
     assert compatibility(first) != compatibility(second)
+
+
+class Costly:
+    """A step of unknown cost on the one input of a model, which is left as it is."""
+
+    kind = "costly"
+    rows_apart = True
+
+    def __init__(self, *, inline_bytes: int = 0, rows_apart: bool = True) -> None:
+        self.inline_bytes = inline_bytes
+        self.rows_apart = rows_apart
+        self.threads: list[str] = []
+
+    def faults(self) -> tuple[()]:
+        """None."""
+        return ()
+
+    def recipe(self) -> bytes:
+        """Nothing decides anything."""
+        return b""
+
+    def before(self, info: ModelInfo) -> ModelInfo:
+        """The same."""
+        return info
+
+    def bind(self, info: ModelInfo) -> Kernel:
+        """A kernel that notes where it runs."""
+
+        def run(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            self.threads.append(current_thread().name.partition("_")[0])
+            return tensors
+
+        return run
+
+
+async def test_a_step_of_unknown_cost_runs_on_the_loop_once_it_has_proven_brief() -> None:
+    """First in a thread, and again when it turns out to take long."""
+    seconds = iter([0.0001, 0.0001, 0.0001, 0.5, 0.0001])
+    now = 0.0
+    calls = 0
+
+    def clock() -> float:
+        # The second look at each run's clock is at its end.
+        nonlocal now, calls
+        calls += 1
+        if calls % 4 == 3:
+            now += next(seconds)
+        return now
+
+    step: Any = Costly()
+    stage = Preprocess(PromptService(), steps=[step], info=model, clock=clock)
+    for rows in (2, 2, 1, 2, 2):
+        await stage(ask(rows))
+
+    assert step.threads == ["steps", "MainThread", "MainThread", "MainThread", "steps"]
+
+
+@pytest.mark.parametrize(
+    ("step", "deferred"),
+    [
+        (Costly(inline_bytes=1 << 20), True),
+        (Costly(inline_bytes=64 * 24), True),
+        (Costly(inline_bytes=64 * 24 - 1), False),
+        (Costly(inline_bytes=1 << 20, rows_apart=False), False),
+        (Costly(), False),
+    ],
+)
+async def test_only_what_a_batch_of_stays_brief_is_left_to_it(step: Any, *, deferred: bool) -> None:
+    """A step that pads rows to each other is never left to a batch of strangers."""
+    inner = PromptService()
+    await Preprocess(inner, steps=[step], info=model)(ask())
+    assert (inner.asked[0].finish is not None) is deferred
+    assert bool(step.threads) is not deferred

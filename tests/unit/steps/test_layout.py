@@ -15,11 +15,11 @@ from gateway.wire.tensor import Tensor
 from tests.support.steps import input_step, takes
 
 if TYPE_CHECKING:
-    from gateway.steps import InputStep
+    from gateway.steps import InputStep, Rewiring
     from gateway.wire.model import ModelInfo
 
 
-def reshape(before: list[int], after: list[int]) -> InputStep:
+def reshape(before: list[int], after: list[int]) -> InputStep | Rewiring:
     """The step between the two shapes."""
     return input_step("reshape", **{"from": before, "shape": after})
 
