@@ -8,9 +8,10 @@ from gateway.steps.layout import Reshape
 from gateway.steps.numeric import Cast, Clip, Normalize, Scale
 from gateway.steps.output import Argmax, Labels, Softmax, TopK
 from gateway.steps.step import InputStep, Kernel, OneInput, OneOutput, OutputStep, Step
+from gateway.steps.table.step import TableStep
 
-PREPROCESS: Final[dict[str, type[OneInput]]] = {
-    step.kind: step for step in (Scale, Normalize, Clip, Cast, Reshape)
+PREPROCESS: Final[dict[str, type[OneInput | TableStep]]] = {
+    step.kind: step for step in (Scale, Normalize, Clip, Cast, Reshape, TableStep)
 }
 POSTPROCESS: Final[dict[str, type[OneOutput]]] = {
     step.kind: step for step in (Argmax, Softmax, TopK, Labels)
