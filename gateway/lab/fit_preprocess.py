@@ -160,7 +160,7 @@ def _configured(path: str | None, model: str | None) -> TableStep:
 
 def _seen(step: TableStep, blocks: Blocks) -> dict[str, Array]:
     """The columns as they came."""
-    plan = msgspec.structs.replace(step, operations=(), output=(), inputs={}).planned()
+    plan = msgspec.structs.replace(step, operations=(), statistics="").planned()
     return {place.name: _column(plan, place, blocks) for place in plan.places}
 
 

@@ -84,23 +84,31 @@ def _min_max(operation: MinMax, _: Sequence[Place], columns: Columns) -> Lines:
 
 
 def _impute(operation: Impute, places: Sequence[Place], columns: Columns) -> Fills:
+    holes = [
+        np.array([each is None for each in column]) if place.text else np.isnan(column)
+        for place, column in zip(places, columns, strict=True)
+    ]
+    indicators = tuple(bool(each.any()) for each in holes)
+    if operation.value is not None:
+        return Fills((operation.value,) * len(places), indicators)
+    for place, missing in zip(places, holes, strict=True):
+        if missing.all():
+            raise LabError(f"impute: column '{place.name}' has no value at all")
+    numbers = [column for place, column in zip(places, columns, strict=True) if not place.text]
+    # Together, as a user would have them: the order of a sum decides its last bit.
+    means = iter(_fills(operation.strategy, _matrix(numbers), np.nan) if numbers else ())
+    values: list[float | str] = [
+        str(_fills(operation.strategy, column.reshape(-1, 1), None)[0])
+        if place.text
+        else float(next(means))
+        for place, column in zip(places, columns, strict=True)
+    ]
+    return Fills(tuple(values), indicators)
+
+
+def _fills(strategy: str, matrix: Array, hole: float | None) -> Any:  # noqa: ANN401 - an array
     impute = needed("sklearn.impute", purpose="fit-preprocess")
-    values: list[float | str] = []
-    indicators = []
-    for place, column in zip(places, columns, strict=True):
-        missing = np.array([each is None for each in column]) if place.text else np.isnan(column)
-        if operation.value is not None:
-            values.append(operation.value)
-        else:
-            if missing.all():
-                raise LabError(f"impute: column '{place.name}' has no value at all")
-            imputer = impute.SimpleImputer(
-                strategy=operation.strategy, missing_values=None if place.text else np.nan
-            )
-            (fill,) = imputer.fit(column.reshape(-1, 1)).statistics_
-            values.append(str(fill) if place.text else float(fill))
-        indicators.append(bool(missing.any()))
-    return Fills(tuple(values), tuple(indicators))
+    return impute.SimpleImputer(strategy=strategy, missing_values=hole).fit(matrix).statistics_
 
 
 def _winsorize(operation: Winsorize, _: Sequence[Place], columns: Columns) -> Bounds:

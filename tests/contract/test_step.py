@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,19 @@ def test_equal_inputs_have_equal_results(
     second = bound.kernel(tuple(tensor(spec, rng()) for spec in bound.given))
 
     assert content(first) == content(second)
+
+
+def test_threads_do_not_disturb_each_other(
+    bound: Bound, rng: Callable[[], np.random.Generator]
+) -> None:
+    """One kernel serves the loop and the threads beside it."""
+    given = tuple(tensor(spec, rng()) for spec in bound.given)
+    alone = content(bound.kernel(given))
+
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(bound.kernel, [given] * 32))
+
+    assert [content(each) for each in made] == [alone] * 32
 
 
 def test_batch_has_the_results_of_its_rows(

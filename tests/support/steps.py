@@ -87,7 +87,8 @@ def _table_cases() -> list[Case]:
         operation("standard"), operation("min_max", clip=True), operation("robust"),
         operation("max_abs"), operation("winsorize", lower=0.1, upper=0.9),
         operation("power"), operation("quantile", distribution="normal", quantiles=9),
-        operation("clip", min=-2, max=3), operation("scale", columns=["a", "b"], factor=[1, 2], offset=3),
+        operation("clip", min=-2, max=3),
+        operation("scale", columns=["a", "b"], factor=[1, 2], offset=3),
         operation("cast", to="INT8"), operation("cyclical", columns=["a"], period=7),
         operation("copy", columns=["a"], to=["c"]),
     ]  # fmt: skip

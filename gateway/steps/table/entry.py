@@ -43,14 +43,14 @@ def entry(
     def enter(tensors: Tensors) -> Blocks:
         if [tensor.name for tensor in tensors] != names:
             tensors = _in_order(tensors, names)
-        for tensor, datatype in zip(tensors, datatypes, strict=True):
-            if tensor.datatype != datatype:
-                raise wrong_datatype(tensor, datatype)
+        if [tensor.datatype for tensor in tensors] != datatypes:
+            raise _wrong_datatype(tensors, datatypes)
         shape = tensors[0].shape
-        if len(shape) != 1 or any(tensor.shape != shape for tensor in tensors):
+        if len(shape) != 1 or [tensor.shape for tensor in tensors].count(shape) != len(names):
             raise _wrong_shapes(tensors)
         (rows,) = shape
-        blocks: Blocks = [read([tensors[at] for at in numbers], rows)]
+        given = [tensors[at] for at in numbers] if texts else tensors
+        blocks: Blocks = [read(given, rows)]
         if whole:
             _blank_nulls(blocks, tensors, numbers, whole)
         if not np.isfinite(blocks[0]).all():
@@ -140,6 +140,14 @@ def _in_order(tensors: Tensors, names: Sequence[str]) -> Tensors:
         if name not in by_name:
             raise InvalidRequest(f"column '{name}' is missing")
     return tuple([by_name[name] for name in names])
+
+
+def _wrong_datatype(tensors: Tensors, datatypes: Sequence[str]) -> InvalidRequest:
+    return next(
+        wrong_datatype(tensor, datatype)
+        for tensor, datatype in zip(tensors, datatypes, strict=True)
+        if tensor.datatype != datatype
+    )
 
 
 def _wrong_shapes(tensors: Tensors) -> InvalidRequest:

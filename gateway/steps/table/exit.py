@@ -86,10 +86,10 @@ def _refuse_overflow(values: Array, made: Array, places: Sequence[Place], dataty
 def _refuse(wrong: Array, values: Array, places: Sequence[Place], datatype: str) -> None:
     row, at = np.argwhere(wrong.T)[0].tolist()
     place = places[at]
-    made = "" if place.name == place.source else f" becomes {place.name} and"
+    name = "" if place.name == place.source else f"{place.name} "
     raise InvalidRequest(
-        f"row {row}, column '{place.source}':{made} {float(values[at, row]):.6g} is out of range "
-        f"for {datatype}"
+        f"row {row}, column '{place.source}': becomes {name}{float(values[at, row]):.6g}, "
+        f"out of range for {datatype}"
     )
 
 
