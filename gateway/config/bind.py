@@ -199,7 +199,14 @@ class Binder:
                 near = suggestion(name, table) or f"; expected one of {', '.join(table)}"
                 made.append(self._fault(item, inner, f"unknown step{near}"))
                 continue
-            made.append(self.bind(options, table[name], inner))
+            step = self.bind(options, table[name], inner)
+            made.append(step)
+            if step is not FAILED and self._files:
+                # What it reads, and the packages that it needs.
+                lines = options.lines if isinstance(options, Mapping) else {}
+                for key, message in step.faults():
+                    line = lines.get(key, item.line)
+                    self.faults.append(Fault(line, join(inner, key) if key else inner, message))
         return FAILED if any(value is FAILED for value in made) else tuple(made)
 
     def _kind(self, node: Node, table: c.Mapping[str, type[Struct]], path: str) -> Any:  # noqa: ANN401 - a struct

@@ -56,7 +56,7 @@ def run(
     The step is that of *model* in the file *config*, or the file *spec* has its options.
     """
     try:
-        step = _spec(spec) if spec is not None else _configured(config, model)
+        step = read_spec(spec) if spec is not None else _configured(config, model)
         target = output or step.statistics
         if not target:
             raise LabError("say with -o where the statistics go; the step names no file")  # noqa: TRY301
@@ -127,7 +127,7 @@ def fit(step: TableStep, tensors: tuple[Tensor, ...]) -> Fitted:
     return Fitted(made, seen, [*_suspicious(seen), *said])
 
 
-def _spec(path: str) -> TableStep:
+def read_spec(path: str) -> TableStep:
     """The step whose options the YAML file *path* has; raises ConfigError."""
     binder = Binder(os.environ, checks={})
     faults: list[Fault] = []

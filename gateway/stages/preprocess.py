@@ -47,7 +47,7 @@ class Preprocess:
         self._steps = tuple(steps)
         self._offload = offload if offload is not None else Offload(threads=1)
         self._inline = Inline().run
-        self._inline_bytes = inline_bytes
+        self._inline_bytes = min([inline_bytes, *(step.inline_bytes for step in self._steps)])
         self._deferred_bytes = deferred_bytes
         self._clock = clock
         self._kernel: Kernel | None = None

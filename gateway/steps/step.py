@@ -7,7 +7,7 @@ deterministic, vectorised, and equal on a batch and on its rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar, Final, Protocol, TypeAlias
 
 import msgspec
@@ -25,6 +25,8 @@ FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
 INTEGERS: Final = frozenset(
     {"UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"}
 )
+# What a kernel of a few passes over its numbers handles in about a millisecond.
+QUICK: Final = 1 << 20
 # Below so many bytes a copy costs less than a view of the array that holds them.
 _COPY: Final = 1 << 16
 
@@ -34,9 +36,17 @@ class Misfit(Exception):
 
 
 class Step(Protocol):
-    """What both directions have in common; *kind* is the step's name in a configuration."""
+    """What both directions have in common; *kind* is the step's name in a configuration.
+
+    *inline_bytes* of tensors are handled in about a millisecond; more of them take a thread.
+    """
 
     kind: ClassVar[str]
+    inline_bytes: ClassVar[int]
+
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """Field and fault of all that is missing here: files, optional packages."""
+        ...
 
     def recipe(self) -> bytes:
         """All that decides what the step does, for digests: equal recipes, equal results."""
@@ -73,10 +83,15 @@ class OneInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """An input step that changes one input and leaves its name."""
 
     kind: ClassVar[str]
+    inline_bytes: ClassVar[int] = QUICK
 
     input: Annotated[
         str, msgspec.Meta(description="Name of the input; needed where a model has several.")
     ] = ""
+
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """None: most steps are complete in themselves."""
+        return ()
 
     def recipe(self) -> bytes:
         """The fields."""
@@ -142,8 +157,13 @@ class OneOutput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = ""
 
     kind: ClassVar[str]
+    inline_bytes: ClassVar[int] = QUICK
     # The datatypes that a step can read.
     reads: ClassVar[frozenset[str]] = FLOATS
+
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """None: most steps are complete in themselves."""
+        return ()
 
     def recipe(self) -> bytes:
         """The fields."""

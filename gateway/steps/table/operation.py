@@ -45,6 +45,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """The columns of *plan* that it is done to; raises Misfit."""
         return plan.chosen(self.columns, text=self.text)
 
+    def faults(self) -> tuple[tuple[str, str], ...]:
+        """None: what an operation has learnt is looked for by its step."""
+        return ()
+
     def given(self, count: int) -> Any:  # noqa: ANN401, ARG002 - as `learns` says
         """What the fields say of *count* columns in place of learnt statistics, else None."""
         return None

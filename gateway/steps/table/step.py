@@ -88,6 +88,7 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     kind: ClassVar[str] = "table"
     inline_bytes: ClassVar[int] = _QUICK
+    rows_apart: ClassVar[bool] = True
 
     columns: Annotated[
         dict[str, ColumnConfig],
@@ -143,7 +144,7 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         try:
             self.planned()
         except Misfit as error:
-            yield "statistics" if not self.statistics or not self._readable() else "", str(error)
+            yield "statistics" if self.statistics and not self._readable() else "", str(error)
 
     def recipe(self) -> bytes:
         """The fields, the operations by kind, and what the statistics file says."""

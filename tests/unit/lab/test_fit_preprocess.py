@@ -173,7 +173,7 @@ def test_wrong_arguments_are_said(
 ) -> None:
     """With what would be right."""
     (tmp_path / "SPEC").write_text(SPEC)
-    (tmp_path / "BAD").write_text("columns: {a: {}}\noperations: [standart: {}]\n")
+    (tmp_path / "BAD").write_text("columns: {a: {}}\noperations: [standrd: {}]\n")
     place = {"SPEC": str(tmp_path / "SPEC"), "BAD": str(tmp_path / "BAD"),
              "o": str(tmp_path / "o")}  # fmt: skip
     code = main(["fit-preprocess", *(place.get(each, each) for each in arguments)])

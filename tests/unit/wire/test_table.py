@@ -210,7 +210,7 @@ def test_v2_says_what_is_wrong(inputs: list[dict[str, Any]], says: str) -> None:
 
 def test_v2_takes_binary_columns_and_skips_unknown_ones() -> None:
     """The bytes behind the JSON part belong to the inputs in their order."""
-    blobs = [np.float32([9, 9]).tobytes(), np.float64([1, np.nan]).tobytes()]
+    blobs = [np.array([9, 9], np.float32).tobytes(), np.array([1, np.nan], np.float64).tobytes()]
     head = json.dumps({
         "inputs": [
             {"name": n, "datatype": d, "shape": [2], "parameters": {"binary_data_size": len(b)}}

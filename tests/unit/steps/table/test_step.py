@@ -228,7 +228,7 @@ def test_null_and_nan_have_their_own_policies() -> None:
     single = table_step({"a": {"type": "FP32", "nan": "default", "default": 7, "null": "keep"}})
     assert apply(single, {"a": [None, 1.0]})[1:].tolist() == [[1.0]]
     assert np.isnan(apply(single, {"a": [None, 1.0]})[0, 0])
-    assert apply(single, {"a": np.float32([np.nan, 1])}).tolist() == [[7.0], [1.0]]
+    assert apply(single, {"a": np.array([np.nan, 1], np.float32)}).tolist() == [[7.0], [1.0]]
 
 
 def test_date_parts_and_angles() -> None:
@@ -319,7 +319,7 @@ def test_tensors_are_found_by_name() -> None:
     with pytest.raises(InvalidRequest, match="column 'b' is missing"):
         kernel((a,))
     with pytest.raises(InvalidRequest, match="'b': datatype FP32 given, FP64 expected"):
-        kernel((a, Tensor.of("b", np.float32([1]))))
+        kernel((a, Tensor.of("b", np.array([1], np.float32))))
     with pytest.raises(InvalidRequest, match="'a' has 1 and 'b' has 2"):
         kernel((a, Tensor.of("b", np.zeros(2))))
     with pytest.raises(InvalidRequest, match=r"shape \[1, 1\] given, expected \[rows\]"):
