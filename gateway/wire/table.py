@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 from gateway.errors import InvalidRequest
 from gateway.wire.cell import UNUSABLE, refusal, settled, wrong, wrong_name
 from gateway.wire.oip_json import MAX_DEPTH, depth_of, explain, packer
-from gateway.wire.tensor import Tensor, join_elements
+from gateway.wire.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -205,16 +205,50 @@ def pack_column(column: Column, values: Sequence[Any]) -> bytes:
     Raises InvalidRequest for what the column's policies refuse.
     """
     datatype = column.datatype
-    if datatype not in _LOOKED_AT or (None not in values and UNSET not in values):
-        try:
+    try:
+        if datatype not in _LOOKED_AT or (None not in values and UNSET not in values):
             if datatype == "BYTES":
-                return join_elements(list(values))
+                return _texts(values)
             return packer(datatype, len(values))(*values)
-        except UNUSABLE:
-            pass
-    # Read one by one, so that the first at fault has a row.
-    elements = [settled(column, row, value) for row, value in enumerate(values)]
-    return b"".join(elements)
+    except UNUSABLE:
+        pass
+    try:
+        return _with_gaps(column, values)
+    except UNUSABLE:
+        # Read one by one, so that the first at fault has a row.
+        return b"".join([settled(column, row, value) for row, value in enumerate(values)])
+
+
+def _with_gaps(column: Column, values: Sequence[Any]) -> bytes:
+    """The buffer of *values*, some of which are null or not there.
+
+    Raises what `UNUSABLE` lists for values that are not all of the column's own type then.
+    """
+    datatype = column.datatype
+    substitutes = {
+        gap: settled(column, values.index(gap), gap) for gap in (None, UNSET) if gap in values
+    }
+    if datatype == "BYTES":
+        return _texts(values, substitutes)
+    data = bytearray(
+        packer(datatype, len(values))(*[
+            0 if value is None or value is UNSET else value for value in values
+        ])
+    )  # fmt: skip
+    size = len(data) // len(values)
+    for row, value in enumerate(values):
+        if value is None or value is UNSET:
+            data[row * size : row * size + size] = substitutes[value]
+    return bytes(data)
+
+
+def _texts(values: Sequence[Any], substitutes: Mapping[Any, bytes] | None = None) -> bytes:
+    """The BYTES buffer of texts; each that is there more than once is encoded once."""
+    elements = dict(substitutes or {})
+    for text in {*values} - elements.keys():
+        raw = text.encode()
+        elements[text] = len(raw).to_bytes(4, "little") + raw
+    return b"".join([elements[value] for value in values])
 
 
 def _absent(column: Column, rows: int) -> bytes:

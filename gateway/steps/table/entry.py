@@ -7,6 +7,7 @@ them is NaN in numbers and `NULL_TEXT` in text.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from math import nan
 from typing import TYPE_CHECKING, Literal
@@ -16,12 +17,13 @@ import numpy as np
 from gateway.errors import InvalidRequest
 from gateway.steps.step import FLOATS, Tensors, wrong_datatype
 from gateway.wire.null import NULL
-from gateway.wire.tensor import NUMPY, Array, Tensor, split_elements
+from gateway.wire.tensor import NUMPY, Array, Tensor
 
 if TYPE_CHECKING:
     from gateway.steps.table.plan import Blocks
     from gateway.wire.model import Column
 
+_length = struct.Struct("<I").unpack_from
 Policy = Literal["error", "keep", "default"]
 
 
@@ -77,10 +79,19 @@ def _mixed(tensors: Sequence[Tensor], rows: int) -> Array:
 
 
 def _elements(tensor: Tensor, rows: int) -> list[bytes]:
-    data = tensor.data
-    if rows == 1 and len(data) >= 4 and int.from_bytes(data[:4], "little") == len(data) - 4:
-        return [bytes(data[4:])]
-    return split_elements(data, rows, tensor.name)
+    """The elements of a BYTES tensor; one pass, since there are many of them and they are short."""
+    data = bytes(tensor.data)
+    size, start = len(data), 0
+    elements = []
+    while start + 4 <= size:
+        end = start + 4 + _length(data, start)[0]
+        elements.append(data[start + 4 : end])
+        start = end
+    if start != size or len(elements) != rows:
+        raise InvalidRequest(
+            f"column '{tensor.name}': {size} bytes are not {rows} elements, each behind its length"
+        )
+    return elements
 
 
 def _blank_nulls(
