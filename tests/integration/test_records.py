@@ -57,21 +57,27 @@ class Trained:
         model = {
             "backends": [{"worker": {"path": str(directory / "model.onnx"), "replicas": 1}}],
             "preprocess": [{"table": step}],
+            "cache": {"ttl": "10m"},
         }
         # JSON is YAML.
         self.config = json.dumps({
             "server": {"http": "127.0.0.1:0", "admin": "127.0.0.1:0"}, "models": {"cells": model},
         })  # fmt: skip
         self.serving: Serving
+        self.cache = ""
 
     def ask(self, path: str, body: Any, method: str = "POST") -> tuple[int, Any]:
-        """Status and JSON of an answer; *body* is JSON, or bytes as they are."""
+        """Status and JSON of an answer; *body* is JSON, or bytes as they are.
+
+        *cache* is then what its header says of the cache.
+        """
         host, _, port = self.serving.http.rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=60)
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         connection.request(method, path, sent)
         response = connection.getresponse()
         answer = response.status, json.loads(response.read())
+        self.cache = response.headers.get("Cache-Status", "")
         connection.close()
         return answer
 
@@ -156,6 +162,16 @@ def test_v2_inputs_are_answered_as_by_the_pipeline(trained: Trained, shape: tupl
 
     assert status == 200
     same(trained, outputs["label"], outputs["probabilities"])
+
+
+def test_records_and_columns_are_one_question_to_the_cache(trained: Trained) -> None:
+    """What is the same after decoding is not computed twice."""
+    record = one(mean_area=12.5)
+    trained.ask("/v1/models/cells:predict", {"instances": [record]})
+    columns = {name: [value] for name, value in reversed(record.items())}
+    trained.ask("/v1/models/cells:predict", {"inputs": columns})
+
+    assert "hit" in trained.cache
 
 
 def test_clients_see_an_input_for_each_column(trained: Trained) -> None:

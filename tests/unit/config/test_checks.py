@@ -123,4 +123,4 @@ def test_a_statistics_file_that_is_not_there_is_found(tmp_path: Path) -> None:
     (fault,) = caught.value.faults
     assert fault.startswith("c.yaml:8: models.m.preprocess[0].table.statistics: ")
     assert "infergate fit-preprocess writes one" in fault
-    assert read(text, name="c.yaml", files=False)
+    assert "m" in read(text, name="c.yaml", files=False).models
