@@ -12,6 +12,7 @@ import pytest
 from gateway.errors import ConfigError, InvalidRequest
 from gateway.steps import bind_inputs, client_info, digest
 from gateway.steps.step import Misfit
+from gateway.steps.table import Operation
 from gateway.steps.table.step import ColumnConfig, TableStep
 from gateway.wire.model import TensorSpec
 from gateway.wire.tensor import Tensor
@@ -324,3 +325,20 @@ def test_tensors_are_found_by_name() -> None:
         kernel((a, Tensor.of("b", np.zeros(2))))
     with pytest.raises(InvalidRequest, match=r"shape \[1, 1\] given, expected \[rows\]"):
         kernel((a, Tensor.of("b", np.zeros((1, 1)))))
+
+
+def test_cast_winsorize_and_clip_bring_numbers_into_form() -> None:
+    """Towards 0, to the precision of the datatype, into bounds; what is no number stays none."""
+    rows = {"a": np.array([-1.75, 0.1, 300.0, np.nan])}
+
+    def made(*operations: Operation) -> list[float]:
+        step = table_step({"a": {"nan": "keep"}}, *operations)
+        return apply(learnt(step, rows) if operations[0].learns else step, rows)[:, 0].tolist()
+
+    nothing = pytest.approx(np.nan, nan_ok=True)
+    assert made(operation("cast", to="INT16")) == [-1, 0, 300, nothing]
+    assert made(operation("cast", to="FP32")) == [-1.75, float(np.float32(0.1)), 300, nothing]
+    assert made(operation("cast", to="BOOL")) == [1, 1, 1, nothing]
+    assert made(operation("clip", min=-1, max=[2])) == [-1, 0.1, 2, nothing]
+    low, high = np.quantile([-1.75, 0.1, 300.0], [0.25, 0.75])
+    assert made(operation("winsorize", lower=0.25, upper=0.75)) == [low, 0.1, high, nothing]
