@@ -333,7 +333,9 @@ def test_cast_winsorize_and_clip_bring_numbers_into_form() -> None:
 
     def made(*operations: Operation) -> list[float]:
         step = table_step({"a": {"nan": "keep"}}, *operations)
-        return apply(learnt(step, rows) if operations[0].learns else step, rows)[:, 0].tolist()
+        used = learnt(step, rows) if operations[0].learns else step
+        found: list[float] = apply(used, rows)[:, 0].tolist()
+        return found
 
     nothing = pytest.approx(np.nan, nan_ok=True)
     assert made(operation("cast", to="INT16")) == [-1, 0, 300, nothing]
