@@ -207,6 +207,32 @@ def evaluate(
     )
 
 
+@app.command("fit-preprocess")
+def fit_preprocess(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Training data: .csv, .parquet or .npz.")
+    ],
+    *,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="In place of the step's 'statistics'."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("-c", "--config", envvar="INFERGATE_CONFIG", help="Configuration."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("-m", "--model", help="Which of its models.")] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A YAML file with the step's options alone."),
+    ] = None,
+) -> None:
+    """Learn what a model's step 'table' needs to know of its training data."""
+    from gateway.lab.fit_preprocess import run
+
+    raise typer.Exit(run(data, output=output, config=config, model=model, spec=spec))
+
+
 def _refusal(message: str) -> typer.Exit:
     print(f"infergate: {message}", file=sys.stderr)
     return typer.Exit(_BAD_INPUT)

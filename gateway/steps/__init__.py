@@ -14,6 +14,7 @@ from gateway.steps.resample import Resample
 from gateway.steps.row_scale import NormalizeRow
 from gateway.steps.spectrum import FftMagnitude, LogMel
 from gateway.steps.step import InputStep, Kernel, OneOutput, OutputStep, Rewiring, Step
+from gateway.steps.table.step import TableStep
 from gateway.steps.tokenize import Tokenize
 from gateway.steps.vectorize import Vectorize
 from gateway.steps.windows import Rolling, Window
@@ -23,6 +24,7 @@ _INPUT_STEPS: Final[tuple[Any, ...]] = (
     Scale, Normalize, Clip, Cast, Reshape,
     CleanText, Tokenize, Vectorize, OnnxGraph,
     Window, Rolling, Resample, FftMagnitude, LogMel, NormalizeRow,
+    TableStep,
 )  # fmt: skip
 PREPROCESS: Final[dict[str, Any]] = {step.kind: step for step in _INPUT_STEPS}
 POSTPROCESS: Final[dict[str, type[OneOutput]]] = {

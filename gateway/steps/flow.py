@@ -125,6 +125,10 @@ def _inputs_path(info: ModelInfo, preprocess: Sequence[InputStep | Rewiring]) ->
     path = [info]
     for at in reversed(range(len(preprocess))):
         step = preprocess[at]
+        if path[-1].table is not None:
+            found = preprocess[at + 1].kind
+            where = f"model '{info.name}': preprocess[{at + 1}] {found}"
+            raise ConfigError([f"{where}: it must be the first step, found behind {step.kind}"])
         path.append(_fit(step, step.before, path[-1], f"preprocess[{at}]"))
     return path
 

@@ -16,6 +16,7 @@ import msgspec
 from gateway.errors import InvalidRequest, Unsupported
 from gateway.wire.message import NEVER, NO_RULES, CacheRules, InferRequest, Trace
 from gateway.wire.oip_binary import Blobs, binary_input, raw_input
+from gateway.wire.oip_columns import columns
 from gateway.wire.oip_json import MAX_DEPTH, PLAIN, depth_of, explain
 from gateway.wire.oip_parameters import (
     BINARY,
@@ -212,6 +213,9 @@ def _parse(body: Buffer) -> _Request:
 
 
 def _inputs(given: list[_Input], signature: Signature, blobs: Blobs | None) -> tuple[Tensor, ...]:
+    if signature.table is not None:
+        found = [_blob(item, blobs) for item in given]
+        return columns(given, found, signature, signature.table)
     tensors = []
     expected = signature.inputs
     for item in given:
@@ -230,10 +234,7 @@ def _inputs(given: list[_Input], signature: Signature, blobs: Blobs | None) -> t
             if size is None:
                 data = check.from_json(item.shape, item.data)
             elif blobs is None:
-                raise InvalidRequest(
-                    f"input '{name}': binary_data_size is set, "
-                    "but the header Inference-Header-Content-Length is missing"
-                )
+                raise _no_length(name)
             else:
                 data = binary_input(blobs.take(size, name), check, item.shape)
         tensors.append(Tensor(name, item.datatype, item.shape, data))
@@ -241,6 +242,22 @@ def _inputs(given: list[_Input], signature: Signature, blobs: Blobs | None) -> t
         signature.check_names([tensor.name for tensor in tensors])
         signature.check_rows(tensors)
     return tuple(tensors)
+
+
+def _blob(item: _Input, blobs: Blobs | None) -> Buffer | None:
+    size = _binary_size(item)
+    if size is None:
+        return None
+    if blobs is None:
+        raise _no_length(item.name)
+    return blobs.take(size, item.name)
+
+
+def _no_length(name: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"input '{name}': binary_data_size is set, "
+        "but the header Inference-Header-Content-Length is missing"
+    )
 
 
 def _binary_size(item: _Input) -> int | None:

@@ -70,6 +70,10 @@ def decode_predict(body: Buffer, signature: Signature) -> tuple[tuple[Tensor, ..
     by_row = document.instances is not _ABSENT
     if by_row == (document.inputs is not _ABSENT):
         raise InvalidRequest("body: exactly one of 'instances' and 'inputs' must be set")
+    if (table := signature.table) is not None:
+        if by_row:
+            return table.instances(document.instances, "instances"), ROWS
+        return table.by_column(document.inputs, "inputs"), COLUMNS
     given = _rows(document.instances, signature) if by_row else _columns(document.inputs, signature)
     signature.check_names(list(given))
     tensors = tuple(_tensor(check, given[name]) for name, check in signature.inputs.items())

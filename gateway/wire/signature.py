@@ -15,6 +15,7 @@ from gateway.wire.oip_json import (
     pack_values,
     packer,
 )
+from gateway.wire.table import TableReader
 from gateway.wire.tensor import ITEM_SIZE
 
 if TYPE_CHECKING:
@@ -97,10 +98,10 @@ class Signature:
     """The inputs and outputs of *model* by name.
 
     *only* is the input of a model with one, *plain* the same where all that goes in and out are
-    numbers that JSON can carry.
+    numbers that JSON can carry. *table* reads the inputs of a model that takes records.
     """
 
-    __slots__ = ("binary_only", "inputs", "model", "only", "outputs", "plain")
+    __slots__ = ("binary_only", "inputs", "model", "only", "outputs", "plain", "table")
 
     def __init__(self, model: ModelInfo) -> None:
         self.model = model
@@ -110,6 +111,9 @@ class Signature:
         self.binary_only = [spec for spec in model.outputs if spec.datatype in BINARY_ONLY]
         self.plain = self.only
         if self.only is not None and (self.binary_only or self.only.datatype not in PLAIN):
+            self.plain = None
+        self.table = None if model.table is None else TableReader(model.table)
+        if self.table is not None:
             self.plain = None
 
     def __repr__(self) -> str:

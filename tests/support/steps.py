@@ -6,17 +6,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 
 from gateway.lab.export import export
 from gateway.steps import POSTPROCESS, PREPROCESS, InputStep, OutputStep, Rewiring
+from gateway.steps.table.step import TableStep
 from gateway.wire.model import ModelInfo, TensorSpec
+from tests.support.tables import learnt, operation, table_step
 from tests.support.texts import CORPUS, FILES, scaler, text, tokenizer_json, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy as np
 
 LABELS = ("a", "b", "c", "d", "e", "f")
 
@@ -94,6 +95,65 @@ def vectorizer(name: str, made: Any) -> str:
 
 
 _IMAGE = (-1, 3, 2, 2)
+# Fixed data for what is learnt: numbers with two holes, and the two texts that the suite sends.
+_TRAINING = {
+    "a": np.where(np.arange(40) % 20 == 3, np.nan, np.linspace(-9, 9, 40)),
+    "b": np.linspace(0.5, 20, 40) ** 2,
+    "n": np.arange(40) % 2,
+    "t": np.array(["0", "1"] * 20, object),
+}
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "a": {"nan": "keep", "null": "keep"}, "b": {"type": "FP32"}, "n": {"type": "INT64"},
+    "t": {"type": "BYTES"},
+}  # fmt: skip
+
+
+def _table_cases() -> list[Case]:
+    """Every operation, some by themselves and the rest one behind the other."""
+    numbers = {name: _COLUMNS[name] for name in "ab"}
+    alone = [
+        operation("standard"), operation("min_max", clip=True), operation("robust"),
+        operation("max_abs"), operation("winsorize", lower=0.1, upper=0.9),
+        operation("power"), operation("quantile", distribution="normal", quantiles=9),
+        operation("clip", min=-2, max=3),
+        operation("scale", columns=["a", "b"], factor=[1, 2], offset=3),
+        operation("cast", to="INT8"), operation("cyclical", columns=["a"], period=7),
+        operation("copy", columns=["a"], to=["c"]),
+    ]  # fmt: skip
+    steps = [
+        table_step(numbers, operation("impute", indicator=True), each, output=["a", "b"])
+        for each in alone
+    ]
+    steps += [
+        table_step(
+            _COLUMNS,
+            operation("impute", columns=["a"], strategy="median"),
+            operation("clip", columns=["a", "b"], min=0.25),
+            operation("log1p", columns=["b"]),
+            operation("polynomial", columns=["a", "b"], degree=3),
+            operation("bucketize", columns=["n"], edges=[0.5], encode="one_hot"),
+            operation("one_hot", unknown="other"),
+        ),
+        table_step(_COLUMNS, operation("ordinal", unknown="value"), output=["t", "n", "b"]),
+        table_step(_COLUMNS, operation("hashing", features=4), unknown="ignore"),
+    ]
+    cases = []
+    for step in steps:
+        made = learnt(step, _TRAINING) if _learns(step) else step
+        plan = made.planned()
+        width = len(plan.picked(made.output) if made.output else plan.places)
+        cases += [Case(made, takes(datatype, -1, width)) for datatype in ("FP32", "FP64")]
+    dates = table_step(
+        {"t": {"type": "BYTES", "default": "2024-02-29T12:00:00+02:00", "missing": "default"}},
+        operation("copy", columns=["t"], to=["u"]),
+    )
+    return [*cases, Case(dates, takes("BYTES", -1, 2))]
+
+
+def _learns(step: TableStep) -> bool:
+    return any(each.learns is not None and each.given(1) is None for each in step.operations)
+
+
 INPUT_CASES = [
     Case(input_step("scale", factor=0.0625), takes("FP32", -1, 6)),
     Case(input_step("scale", factor=2, offset=-1.5), takes("FP64", -1, 2, 3)),
@@ -193,6 +253,7 @@ INPUT_CASES = [
     Case(input_step("normalize_row"), takes("FP32", -1, 300)),
     Case(input_step("normalize_row", by="peak", over="last"), takes("FP64", -1, 3, 50)),
     Case(input_step("normalize_row", by="min_max"), takes("FP16", 40)),
+    *_table_cases(),
 ]
 OUTPUT_CASES = [
     Case(output_step("argmax"), gives("FP32", -1, 6, labels=LABELS)),

@@ -107,3 +107,20 @@ def test_newest_version_without_a_model_is_a_fault(tmp_path: Path) -> None:
     """An older one is not taken in its place."""
     path = repository(tmp_path, "1/model.onnx", "2/other")
     assert found(path) == [("path", f"{path / '2' / 'model.onnx'} does not exist")]
+
+
+def test_a_statistics_file_that_is_not_there_is_found(tmp_path: Path) -> None:
+    """By `infergate check`, with the line of the key that names it."""
+    (tmp_path / "model.onnx").write_bytes(b"")
+    text = (
+        f"models:\n  m:\n    backends: [{{worker: {{path: {tmp_path / 'model.onnx'}}}}}]\n"
+        "    preprocess:\n      - table:\n          columns: {a: {}}\n"
+        "          operations: [{standard: {}}]\n          statistics: nowhere.json\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read(text, name="c.yaml")
+
+    (fault,) = caught.value.faults
+    assert fault.startswith("c.yaml:8: models.m.preprocess[0].table.statistics: ")
+    assert "infergate fit-preprocess writes one" in fault
+    assert "m" in read(text, name="c.yaml", files=False).models
