@@ -8,7 +8,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload
+from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload, all_cores
 from gateway.steps import bind_inputs
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Up to so many bytes the work around a kernel costs more than the kernel: it is left to be done for
 # a whole batch at once, which gives the same rows and stays within what may run on the loop.
 DEFERRED_BYTES: Final = 16 << 10
+# So many of the largest deferred inputs are what a kernel may handle on the loop.
+_DEFERRED_ROWS: Final = 64
 
 
 class Preprocess:
@@ -45,10 +47,14 @@ class Preprocess:
     ) -> None:
         self._inner = inner
         self._steps = tuple(steps)
-        self._offload = offload if offload is not None else Offload(threads=1)
         self._inline = Inline().run
-        self._inline_bytes = inline_bytes
-        self._deferred_bytes = deferred_bytes
+        self._inline_bytes = min([inline_bytes, *(step.inline_bytes for step in self._steps)])
+        # What is slow for its size is not left to the loop for a whole batch.
+        self._deferred_bytes = min(deferred_bytes, self._inline_bytes // _DEFERRED_ROWS)
+        if offload is None:
+            # What never runs on the loop is heavy: it has a thread for each core.
+            offload = Offload(threads=1) if self._inline_bytes >= 0 else all_cores()
+        self._offload = offload
         self._clock = clock
         self._kernel: Kernel | None = None
         self._finish: Finish | None = None
@@ -75,7 +81,7 @@ class Preprocess:
         if sum([tensor.nbytes for tensor in given]) <= self._inline_bytes:
             inputs = self._inline(kernel, given)
         else:
-            inputs = await self._offload.run(kernel, given)
+            inputs = await self._offload.run(kernel, given, request.deadline)
         request.trace.preprocess += self._clock() - started
         changed = copy(request)
         changed.inputs = inputs

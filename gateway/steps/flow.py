@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.errors import ConfigError
-from gateway.steps.step import InputStep, Kernel, Misfit, OutputStep, Tensors
+from gateway.steps.step import InputStep, Kernel, Misfit, OutputStep, Rewiring, Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,13 +42,15 @@ def client_info(
 def bind_inputs(info: ModelInfo, steps: Sequence[InputStep]) -> Kernel:
     """All *steps* as one kernel, for the inputs of `client_info`; raises ConfigError."""
     # The path leads from the model to the client; the kernels run the other way.
-    before = _inputs_path(info, steps, ())[1:]
-    return _chain(
-        [
-            _fit(step, step.bind, before[len(steps) - 1 - at], f"preprocess[{at}]")
-            for at, step in enumerate(steps)
-        ]
-    )
+    path = _inputs_path(info, steps, ())
+    kernels = []
+    for at, step in enumerate(steps):
+        behind = len(steps) - 1 - at
+        if isinstance(step, Rewiring):
+            kernels.append(_fit(step, step.bind_to, path[behind], f"preprocess[{at}]"))
+        else:
+            kernels.append(_fit(step, step.bind, path[behind + 1], f"preprocess[{at}]"))
+    return _chain(kernels)
 
 
 def bind_outputs(info: ModelInfo, steps: Sequence[OutputStep]) -> Kernel:

@@ -8,7 +8,7 @@ deterministic, vectorised, and equal on a batch and on its rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Final, Protocol, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -25,6 +25,8 @@ FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
 INTEGERS: Final = frozenset(
     {"UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"}
 )
+# What a kernel of a few passes over its numbers handles in about a millisecond.
+QUICK: Final = 1 << 20
 # Below so many bytes a copy costs less than a view of the array that holds them.
 _COPY: Final = 1 << 16
 
@@ -34,9 +36,14 @@ class Misfit(Exception):
 
 
 class Step(Protocol):
-    """What both directions have in common; *kind* is the step's name in a configuration."""
+    """What both directions have in common; *kind* is the step's name in a configuration.
+
+    *inline_bytes* of tensors are handled in about a millisecond; more of them take a thread. Below
+    0 everything does, as for what is small only while it is encoded.
+    """
 
     kind: ClassVar[str]
+    inline_bytes: ClassVar[int]
 
     def recipe(self) -> bytes:
         """All that decides what the step does, for digests: equal recipes, equal results."""
@@ -58,6 +65,22 @@ class InputStep(Step, Protocol):
         ...
 
 
+@runtime_checkable
+class Rewiring(Step, Protocol):
+    """A step on the way to the model that makes other inputs of those it takes.
+
+    What it makes depends on what stands behind it, so that is what it is bound to.
+    """
+
+    def before(self, info: ModelInfo) -> ModelInfo:
+        """As `InputStep.before`."""
+        ...
+
+    def bind_to(self, info: ModelInfo) -> Kernel:
+        """The step made ready to make the inputs of *info*, those that `before` was given."""
+        ...
+
+
 class OutputStep(Step, Protocol):
     """A step on the way back."""
 
@@ -73,6 +96,7 @@ class OneInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """An input step that changes one input and leaves its name."""
 
     kind: ClassVar[str]
+    inline_bytes: ClassVar[int] = QUICK
 
     input: Annotated[
         str, msgspec.Meta(description="Name of the input; needed where a model has several.")
@@ -93,9 +117,16 @@ class OneInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The kernel for inputs as `before` described them; raises Misfit."""
         spec = info.inputs[self._place(info)]
         change = self.change(spec, batched=info.batched)
-        name, datatype = spec.name, spec.datatype
+        return self.kernel(spec.name, spec.datatype, change, alone=len(info.inputs) == 1)
 
-        def alone(tensors: Tensors) -> Tensors:
+    @staticmethod
+    def kernel(name: str, datatype: str, change: Change, *, alone: bool) -> Kernel:
+        """*change* of the tensor called *name*, which must be of *datatype*.
+
+        Others are left as they are; *alone*: there are none.
+        """
+
+        def only(tensors: Tensors) -> Tensors:
             (tensor,) = tensors
             if tensor.datatype != datatype:
                 raise wrong_datatype(tensor, datatype)
@@ -112,7 +143,7 @@ class OneInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                     changed.append(change(tensor))
             return tuple(changed)
 
-        return alone if len(info.inputs) == 1 else among
+        return only if alone else among
 
     def source(self, spec: TensorSpec, *, batched: bool) -> TensorSpec:
         """What must come in, so that *spec* comes out; raises Misfit."""
@@ -142,6 +173,7 @@ class OneOutput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = ""
 
     kind: ClassVar[str]
+    inline_bytes: ClassVar[int] = QUICK
     # The datatypes that a step can read.
     reads: ClassVar[frozenset[str]] = FLOATS
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -64,9 +65,18 @@ def batched(request: pytest.FixtureRequest) -> Bound:
     return Bound(request.param)
 
 
-def tensor(spec: TensorSpec, rng: np.random.Generator, *, rows: int = ROWS) -> Tensor:
-    """A tensor of *spec* with values that all steps here can take: a class number, or more."""
+def tensor(
+    spec: TensorSpec, rng: np.random.Generator, *, rows: int = ROWS, case: Case | None = None
+) -> Tensor:
+    """A tensor of *spec* with values that all steps here can take: a class number, or more.
+
+    A BYTES input has the elements of its *case*.
+    """
     shape = tuple(rows if dimension == -1 else dimension for dimension in spec.shape)
+    if spec.datatype == "BYTES" and case is not None and case.element is not None:
+        elements = np.empty(prod(shape), object)
+        elements[:] = [case.element(rng) for _ in range(prod(shape))]
+        return Tensor.of(spec.name, elements.reshape(shape))
     dtype = NUMPY[spec.datatype]
     if dtype.kind == "f":
         return Tensor.of(spec.name, rng.normal(0, 4, shape).astype(dtype))
@@ -90,7 +100,7 @@ def test_result_has_the_declared_names_types_and_shapes(
     bound: Bound, rng: Callable[[], np.random.Generator]
 ) -> None:
     """What clients and models are told of a step is what it does."""
-    made = bound.kernel(tuple(tensor(spec, rng()) for spec in bound.given))
+    made = bound.kernel(tuple(tensor(spec, rng(), case=bound.case) for spec in bound.given))
 
     assert [t.name for t in made] == [spec.name for spec in bound.made]
     for result, spec in zip(made, bound.made, strict=True):
@@ -102,7 +112,7 @@ def test_result_has_the_declared_names_types_and_shapes(
 
 def test_input_is_not_changed(bound: Bound, rng: Callable[[], np.random.Generator]) -> None:
     """Batches and caches share buffers, so a step writes into none that it was given."""
-    given = tuple(tensor(spec, rng()) for spec in bound.given)
+    given = tuple(tensor(spec, rng(), case=bound.case) for spec in bound.given)
     before = content(given)
     writable = tuple(Tensor(t.name, t.datatype, t.shape, bytearray(t.data)) for t in given)
 
@@ -115,8 +125,8 @@ def test_equal_inputs_have_equal_results(
     bound: Bound, rng: Callable[[], np.random.Generator]
 ) -> None:
     """A step knows nothing but its input."""
-    first = bound.kernel(tuple(tensor(spec, rng()) for spec in bound.given))
-    second = bound.kernel(tuple(tensor(spec, rng()) for spec in bound.given))
+    first = bound.kernel(tuple(tensor(spec, rng(), case=bound.case) for spec in bound.given))
+    second = bound.kernel(tuple(tensor(spec, rng(), case=bound.case) for spec in bound.given))
 
     assert content(first) == content(second)
 
@@ -125,7 +135,7 @@ def test_batch_has_the_results_of_its_rows(
     batched: Bound, rng: Callable[[], np.random.Generator]
 ) -> None:
     """Bit for bit, so that what a row is answered does not depend on who else asks."""
-    given = tuple(tensor(spec, rng()) for spec in batched.given)
+    given = tuple(tensor(spec, rng(), case=batched.case) for spec in batched.given)
     rows = split(InferResponse(given), [1] * ROWS)
     singly = [batched.kernel(row.outputs) for row in rows]
 
@@ -134,11 +144,27 @@ def test_batch_has_the_results_of_its_rows(
     assert [content(row.outputs) for row in together] == [content(row) for row in singly]
 
 
+def test_threads_do_not_disturb_each_other(
+    bound: Bound, rng: Callable[[], np.random.Generator]
+) -> None:
+    """A kernel is shared by all threads, and keeps nothing between two calls."""
+    given = [
+        tuple(tensor(spec, np.random.default_rng(seed), case=bound.case) for spec in bound.given)
+        for seed in range(8)
+    ]
+    alone = [content(bound.kernel(tensors)) for tensors in given]
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(bound.kernel, given * 2))
+
+    assert [content(made) for made in together] == alone * 2
+
+
 def test_batch_of_no_rows_stays_empty(
     batched: Bound, rng: Callable[[], np.random.Generator]
 ) -> None:
     """A tensor without elements is a tensor."""
-    given = tuple(tensor(spec, rng(), rows=0) for spec in batched.given)
+    given = tuple(tensor(spec, rng(), rows=0, case=batched.case) for spec in batched.given)
 
     made = batched.kernel(given)
 

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from gateway.steps import POSTPROCESS, PREPROCESS, InputStep, OutputStep
 from gateway.wire.model import ModelInfo, TensorSpec
+from tests.support.pictures import exif, image, jpeg, saved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
 
 LABELS = ("a", "b", "c", "d", "e", "f")
 
@@ -53,14 +59,30 @@ def output_step(name: str, /, **fields: Any) -> OutputStep:
 
 
 class Case(NamedTuple):
-    """A *step* and a model, as its worker describes it, that the step fits."""
+    """A *step* and a model, as its worker describes it, that the step fits.
+
+    *element* makes an element of a BYTES input that the step can take.
+    """
 
     step: InputStep | OutputStep
     info: ModelInfo
+    element: Callable[[np.random.Generator], bytes] | None = None
 
     def __str__(self) -> str:
         kind, spec = self.step.kind, (self.info.inputs + self.info.outputs)[0]
         return f"{kind} {spec.datatype}{list(spec.shape)}"
+
+
+def some_jpeg(rng: np.random.Generator) -> bytes:
+    """A JPEG of any size and of any way up."""
+    height, width = rng.integers(20, 90, 2).tolist()
+    return jpeg(rng, height, width, exif=b"Exif\0\0" + exif(int(rng.integers(1, 9))))
+
+
+def some_png(rng: np.random.Generator) -> bytes:
+    """A PNG of any size, half transparent."""
+    height, width = rng.integers(5, 40, 2).tolist()
+    return saved(image(rng, height, width, "RGBA"))
 
 
 _IMAGE = (-1, 3, 2, 2)
@@ -85,6 +107,34 @@ INPUT_CASES = [
     Case(input_step("cast", **{"from": "FP32", "to": "BOOL"}), takes("BOOL", -1, 6)),
     Case(input_step("reshape", **{"from": [-1, 2, 3], "shape": [-1, 6]}), takes("FP32", -1, 6)),
     Case(input_step("reshape", **{"from": [6], "shape": [2, 3]}), takes("INT16", 2, 3)),
+    Case(
+        input_step("image", resize={"shorter": 36}, crop=32, normalize="imagenet"),
+        takes("FP32", -1, 3, 32, 32),
+        some_jpeg,
+    ),
+    Case(
+        input_step(
+            "image",
+            library="opencv",
+            color="bgr",
+            alpha="white",
+            layout="nhwc",
+            resize={"letterbox": [24, 32], "filter": "area"},
+            normalize="none",
+        ),
+        takes("UINT8", -1, 24, 32, 3),
+        some_png,
+    ),
+    Case(
+        input_step("image", color="gray", resize={"exact": 8}, normalize="custom", scale=1 / 16),
+        takes("FP64", -1, 1, 8, 8),
+        some_png,
+    ),
+    Case(
+        input_step("image", resize={"exact": 16}, jpeg_scaling=True, normalize="clip"),
+        takes("FP16", -1, 3, 16, 16),
+        some_jpeg,
+    ),
 ]
 OUTPUT_CASES = [
     Case(output_step("argmax"), gives("FP32", -1, 6, labels=LABELS)),
