@@ -16,6 +16,7 @@ from msgspec import Meta
 from gateway.steps.image.geometry import pair_of
 from gateway.steps.image.options import FILTERS, Limits, Resize, Side, checked
 from gateway.steps.image.values import PRESETS
+from gateway.steps.numeric import finite
 from gateway.steps.step import Kernel, Misfit, OneInput
 from gateway.wire.model import ModelInfo, TensorSpec
 
@@ -154,7 +155,10 @@ class Image(OneInput, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 else "normalize: custom needs at least one of scale, mean and std"
             )
         lengths = {1, self.channels}
+        finite("scale", self.scale)
         for name, values in (("mean", self.mean), ("std", self.std)):
+            for value in values:
+                finite(name, value)
             if len(values) not in lengths:
                 raise ValueError(f"{name}: expected 1 or {self.channels} numbers")
         if 0.0 in self.std:
