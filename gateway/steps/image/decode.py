@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 # Sizes are judged here, by limits of the configuration, before Pillow sees a picture.
 Image.MAX_IMAGE_PIXELS = None
+# It warns of damaged notes, with numbers that come from the client: a line in the log, and an entry
+# in a registry, for each picture that somebody makes up.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
 # What Pillow raises for damaged pictures; which of them depends on the byte that is wrong.
 _BROKEN: Final = (
