@@ -123,7 +123,8 @@ class Pictures:
         at_least = None
         resize = self._resize
         if self._draft and resize is not None:
-            at_least = (resize.shorter, resize.shorter) if resize.shorter else self._size
+            short = resize.shorter or 0
+            at_least = resize.fixed or (short, short)
         picture = decode(data, self._rules, at_least=at_least)
         pixels = self._sized(self._library.grey(picture) if self._grey else picture)
         look_up(self._table, pixels, out, reverse=self._reverse, first=self._first)

@@ -222,6 +222,19 @@ def test_a_scaled_jpeg_is_pillows_draft(turn: int, part: int) -> None:
     assert not np.array_equal(made, exact)
 
 
+def test_a_scaled_jpeg_is_no_smaller_than_what_is_cropped_from() -> None:
+    """The size that counts is that of the resize."""
+    data = jpeg(np.random.default_rng(2), 400, 400)
+
+    made = run(data, (40, 40, 3), resize={"exact": 180}, crop=40, jpeg_scaling=True, layout="nhwc")
+
+    picture = opened(data)
+    picture.draft(None, (180, 180))
+    assert picture.size == (200, 200)
+    expected = picture.resize((180, 180), Image.Resampling.BILINEAR).crop((70, 70, 110, 110))
+    assert np.array_equal(made, np.asarray(expected))
+
+
 def yolo_letterbox(pixels: Array, target: int) -> Array:
     """YOLOv5's ``letterbox`` without stride, written out."""
     height, width = pixels.shape[:2]
