@@ -8,6 +8,7 @@ import json
 import struct
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -120,6 +121,50 @@ class Digits:
         return labels
 
 
+def example(more: str = "") -> str:
+    """The shipped configuration on free ports, with *more* keys of the model."""
+    text = (ROOT / "config" / "pictures.yaml").read_text()
+    text = text.replace("models/digits}", f"{ROOT / 'models' / 'digits'}}}")
+    return f'{text}{more}\nserver: {{http: "127.0.0.1:0", admin: "127.0.0.1:0"}}\n'
+
+
+@pytest.mark.e2e
+def test_one_picture_is_one_question_however_it_is_sent(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The cache goes by the encoded bytes; what is no picture is refused and never stored."""
+    picture = saved(Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)))
+    url = "/v2/models/digits/infer"
+    cached = "    cache: {ttl: 10m}\n"
+    with Serving(Path(tmp_path_factory.mktemp("p")), example(cached)) as serving:
+        base = f"http://{serving.ready().http}"
+
+        def ask(body: bytes, headers: dict[str, str]) -> tuple[int, str, dict[str, Any]]:
+            try:
+                with urlopen(Request(base + url, body, headers)) as answer:  # noqa: S310 - http
+                    return answer.status, answer.headers["Cache-Status"], json.load(answer)
+            except HTTPError as error:
+                with error:
+                    return error.code, "", json.load(error)
+
+        png = {"Content-Type": "image/png"}
+        first = ask(picture, png)
+        again = [ask(picture, png), ask(picture, {"Content-Type": "image/x"})]
+        again.append(ask(*form(picture, name="image")))
+        broken = [ask(picture[:-20], png) for _ in range(2)]
+        other = {"Content-Type": "multipart/form-data; boundary=other"}
+        misread = ask(form(picture, name="image")[0], other)
+
+    assert first[0] == 200
+    assert "miss" in first[1]
+    assert all("hit" in status for _, status, _ in again)
+    assert all(answer["outputs"] == first[2]["outputs"] for _, _, answer in again)
+    assert [status for status, _, _ in broken] == [400, 400]
+    assert "input 'image' row 0: the png is cut off" in broken[0][2]["error"]
+    # The same bytes with another boundary are another body, not the remembered one.
+    assert misread[0] == 400
+
+
 @pytest.mark.e2e
 def test_digits_from_files_reach_the_held_out_accuracy(
     tmp_path_factory: pytest.TempPathFactory,
@@ -131,11 +176,7 @@ def test_digits_from_files_reach_the_held_out_accuracy(
     files = [
         saved(Image.fromarray((row.reshape(8, 8) * LEVELS).astype(np.uint8))) for row in inputs
     ]
-    example = (ROOT / "config" / "pictures.yaml").read_text()
-    config = example.replace("models/digits}", f"{ROOT / 'models' / 'digits'}}}")
-    config += '\nserver: {http: "127.0.0.1:0", admin: "127.0.0.1:0"}\n'
-
-    with Serving(Path(tmp_path_factory.mktemp("p")), config) as serving:
+    with Serving(Path(tmp_path_factory.mktemp("p")), example()) as serving:
         digits = Digits(serving.ready().http)
         by_form: list[int] = []
         for start in range(0, len(files), 100):
