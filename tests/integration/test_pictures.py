@@ -151,6 +151,8 @@ def test_one_picture_is_one_question_however_it_is_sent(
         first = ask(picture, png)
         again = [ask(picture, png), ask(picture, {"Content-Type": "image/x"})]
         again.append(ask(*form(picture, name="image")))
+        second = saved(Image.fromarray(np.full((8, 8), 200, np.uint8)))
+        pair = [ask(*form(picture, second, name="image")) for _ in range(2)]
         broken = [ask(picture[:-20], png) for _ in range(2)]
         other = {"Content-Type": "multipart/form-data; boundary=other"}
         misread = ask(form(picture, name="image")[0], other)
@@ -159,6 +161,8 @@ def test_one_picture_is_one_question_however_it_is_sent(
     assert "miss" in first[1]
     assert all("hit" in status for _, status, _ in again)
     assert all(answer["outputs"] == first[2]["outputs"] for _, _, answer in again)
+    assert [len(answer["outputs"][0]["data"]) for _, _, answer in pair] == [2, 2]
+    assert "hit" in pair[1][1]
     assert [status for status, _, _ in broken] == [400, 400]
     assert "input 'image' row 0: the png is cut off" in broken[0][2]["error"]
     # The same bytes with another boundary are another body, not the remembered one.

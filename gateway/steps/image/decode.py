@@ -192,7 +192,8 @@ def _opaque(image: Image.Image, rules: Rules) -> Image.Image:
     """*image* without transparency: laid on the ground colour, or left out."""
     if image.mode not in {"RGBA", "LA", "PA"} and "transparency" not in image.info:
         return image
-    clear = image.convert("RGBA")
+    # A conversion to the same mode would be a copy.
+    clear = image if image.mode == "RGBA" else image.convert("RGBA")
     if rules.ground is None:
         return clear.convert("RGB")
     ground = Image.new("RGB", image.size, rules.ground)
