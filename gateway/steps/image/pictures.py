@@ -199,11 +199,9 @@ def _table(step: Image, datatype: str) -> Array | None:
 def _cropped(pixels: Array, size: Size) -> Array:
     """The middle of *pixels*; what is missing of *size* is 0."""
     top, left = geometry.centre_crop((pixels.shape[0], pixels.shape[1]), size)
-    if top < 0 or left < 0:
-        padded = np.zeros(
-            (max(size[0], pixels.shape[0]), max(size[1], pixels.shape[1]), pixels.shape[2]),
-            np.uint8,
-        )
+    height, width = max(size[0], pixels.shape[0]), max(size[1], pixels.shape[1])
+    if (height, width) != pixels.shape[:2]:
+        padded = np.zeros((height, width, pixels.shape[2]), np.uint8)
         down, right = max(-top, 0), max(-left, 0)
         padded[down : down + pixels.shape[0], right : right + pixels.shape[1]] = pixels
         pixels, top, left = padded, max(top, 0), max(left, 0)
