@@ -16,6 +16,8 @@ PACKAGES = (
     "uvloop",
     "httptools",
     "msgspec",
+    "pillow",
+    "simplejpeg",
     "orjson",
     "fastapi",
     "pydantic",

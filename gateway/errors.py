@@ -10,6 +10,7 @@
     │  ├─ RequestTimeout              408 request_timeout
     │  ├─ TooLarge                    413 too_large
     │  ├─ UnsupportedEncoding         415 unsupported_encoding
+    │  ├─ UnsupportedMediaType        415 unsupported_media_type
     │  └─ Unsupported                 501 unsupported
     ├─ Shed                           503 overloaded: nothing was sent to a worker
     │  ├─ NoReadyEndpoint             503 no_ready_endpoint
@@ -111,6 +112,13 @@ class UnsupportedEncoding(ClientError):
 
     status = 415
     code = "unsupported_encoding"
+
+
+class UnsupportedMediaType(ClientError):
+    """A ``Content-Type`` whose bodies the model does not take, such as pictures or forms."""
+
+    status = 415
+    code = "unsupported_media_type"
 
 
 class Unsupported(ClientError):

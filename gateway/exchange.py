@@ -65,9 +65,13 @@ class Answer(msgspec.Struct, eq=False, gc=False):
 
 
 class Codec(Protocol):
-    """One protocol's way between bytes and tensors."""
+    """One protocol's way between bytes and tensors.
+
+    *spelling* is the protocol and whatever else decides how a body is decoded.
+    """
 
     protocol: str
+    spelling: str
 
     def decode(self, exchange: Exchange, model: ModelInfo) -> InferRequest:
         """The request in *exchange*, checked against *model*; raises ClientError."""

@@ -22,6 +22,7 @@ from gateway.edge.refusal import refusal
 from gateway.edge.resources import Resources
 from gateway.edge.respond import headers, plain_headers
 from gateway.edge.routes import inference
+from gateway.edge.upload import codec_for
 from gateway.errors import ClientError, GatewayError, MethodNotAllowed, RequestTimeout
 from gateway.exchange import Exchange
 from gateway.stages.cache_rules import cache_rules
@@ -210,7 +211,7 @@ def _exchange(request: web.BaseRequest, route: Route) -> Exchange:
         fields[key] = f"{fields[key]}, {value}" if key in fields else value
     given = request_id(fields.get("x-request-id"))
     exchange = Exchange(
-        route.codec,
+        codec_for(route.codec, fields),
         route.model,
         route.version,
         target=route.target,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class EmbeddingsCodec:
     """``/v1/embeddings``, as clients of OpenAI's API ask."""
 
-    protocol = "embeddings"
+    protocol = spelling = "embeddings"
 
     def __repr__(self) -> str:
         return "<EmbeddingsCodec>"

@@ -14,6 +14,7 @@ import httptools
 from gateway.edge.framing import MAX_LINE, is_host
 from gateway.edge.ids import fits
 from gateway.edge.routes import match
+from gateway.edge.upload import is_upload
 from gateway.stages.cache_rules import cache_rules
 from gateway.wire.message import NO_RULES
 
@@ -117,7 +118,7 @@ class Heads:
         if int(length) > self._max_body or connection not in {"close", "keep-alive"}:
             return None
         route = match("POST", collector.url)
-        if route is None:
+        if route is None or is_upload(headers):
             return None
         target = collector.url.decode("latin-1")
         return Head(route, target, headers, int(length), keep_alive=connection != "close")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class V1Codec:
     """``/v1/models/{name}[/versions/{version}]:predict``."""
 
-    protocol = "v1"
+    protocol = spelling = "v1"
 
     def __repr__(self) -> str:
         return "<V1Codec>"

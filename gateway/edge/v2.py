@@ -24,7 +24,7 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 class V2Codec:
     """``/v2/models/{name}[/versions/{version}]/infer``."""
 
-    protocol = "v2"
+    protocol = spelling = "v2"
 
     def __repr__(self) -> str:
         return "<V2Codec>"

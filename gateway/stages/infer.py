@@ -109,7 +109,7 @@ class Questions:
 
     def _begin(self, exchange: Exchange, info: ModelInfo) -> tuple[ModelInfo, Codec, blake2b]:
         """The state of the hash behind what is the same for all bodies sent to one target."""
-        told = f"{exchange.codec.protocol}\0{exchange.target}\0{info.digest}\0{info.version}\0"
+        told = f"{exchange.codec.spelling}\0{exchange.target}\0{info.digest}\0{info.version}\0"
         begun = (info, exchange.codec, blake2b(told.encode(), key=self._secret, digest_size=16))
         if len(self._begun) >= _TARGETS:
             self._begun.clear()

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import cache
 from threading import BoundedSemaphore
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from gateway.errors import NoReadyEndpoint, Shed
+from gateway.errors import DeadlineExceeded, NoReadyEndpoint, Shed
+from gateway.wire.message import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +34,17 @@ class Offload:
     """At most *threads* kernels at a time and *backlog* more that wait for a thread.
 
     numpy lets go of the interpreter in a kernel's heavy part, so the loop runs on meanwhile.
+    *clock* gives the instants that deadlines are.
     """
 
-    def __init__(self, *, threads: int = 2, backlog: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 2,
+        backlog: int = 16,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._clock = clock
         self._pool = ThreadPoolExecutor(
             threads, thread_name_prefix="steps", initializer=ignore_float_errors
         )
@@ -43,12 +54,17 @@ class Offload:
     def __repr__(self) -> str:
         return f"<Offload of at most {self._bound}>"
 
-    async def run(self, kernel: Kernel, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """What *kernel* makes of *tensors*; raises Shed where no place is free."""
+    async def run(
+        self, kernel: Kernel, tensors: tuple[Tensor, ...], deadline: float = NEVER
+    ) -> tuple[Tensor, ...]:
+        """What *kernel* makes of *tensors*; raises Shed where no place is free.
+
+        Raises DeadlineExceeded where *deadline* has passed before a thread could begin.
+        """
         if not self._places.acquire(blocking=False):
             raise Shed(f"{self._bound} large tensors are being processed; no more are taken")
         try:
-            job = self._pool.submit(kernel, tensors)
+            job = self._pool.submit(self._begin, kernel, tensors, deadline)
         except BaseException:
             self._places.release()
             raise
@@ -59,6 +75,13 @@ class Offload:
     def close(self) -> None:
         """End the threads; jobs that have not begun are cancelled."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(
+        self, kernel: Kernel, tensors: tuple[Tensor, ...], deadline: float
+    ) -> tuple[Tensor, ...]:
+        if deadline < self._clock():
+            raise DeadlineExceeded("the deadline passed before the inputs could be preprocessed")
+        return kernel(tensors)
 
     def _leave(self, _: Future[tuple[Tensor, ...]]) -> None:
         self._places.release()
@@ -93,6 +116,15 @@ class Pace:
             return made
 
         return run
+
+
+@cache
+def all_cores() -> Offload:
+    """The threads of this process for what is heavy, one a core, shared by all models.
+
+    Kernels that wait hold no more than their encoded inputs, so more of them may wait.
+    """
+    return Offload(threads=len(os.sched_getaffinity(0)), backlog=128)
 
 
 class Bound:

@@ -8,7 +8,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload, Pace
+from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload, Pace, all_cores
 from gateway.steps import bind_inputs
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ class Preprocess:
     ) -> None:
         self._inner = inner
         self._steps = tuple(steps)
-        self._offload = offload if offload is not None else Offload(threads=1)
         self._inline = Inline().run
         self._inline_bytes = min([inline_bytes, *(step.inline_bytes for step in self._steps)])
         # What is slow for its size is not left to the loop for a whole batch.
@@ -56,6 +55,10 @@ class Preprocess:
             self._deferred_bytes = -1
         # Only where a step's cost shows when it runs.
         self._pace = None if self._inline_bytes else Pace(clock=clock)
+        if offload is None:
+            # What never runs on the loop is heavy: it has a thread for each core.
+            offload = Offload(threads=1) if self._inline_bytes >= 0 else all_cores()
+        self._offload = offload
         self._clock = clock
         self._kernel: Kernel | None = None
         self._finish: Finish | None = None
@@ -85,7 +88,7 @@ class Preprocess:
         if sum([tensor.nbytes for tensor in given]) <= limit:
             inputs = self._inline(kernel, given)
         else:
-            inputs = await self._offload.run(kernel, given)
+            inputs = await self._offload.run(kernel, given, request.deadline)
         request.trace.preprocess += self._clock() - started
         changed = copy(request)
         changed.inputs = inputs

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from gateway.steps.clean_text import CleanText
 from gateway.steps.flow import bind_inputs, bind_outputs, carried, client_info, digest
+from gateway.steps.image import Image
 from gateway.steps.layout import Reshape
 from gateway.steps.numeric import Cast, Clip, Normalize, Scale
 from gateway.steps.onnx_graph import OnnxGraph
@@ -24,7 +25,7 @@ _INPUT_STEPS: Final[tuple[Any, ...]] = (
     Scale, Normalize, Clip, Cast, Reshape,
     CleanText, Tokenize, Vectorize, OnnxGraph,
     Window, Rolling, Resample, FftMagnitude, LogMel, NormalizeRow,
-    TableStep,
+    TableStep, Image,
 )  # fmt: skip
 PREPROCESS: Final[dict[str, Any]] = {step.kind: step for step in _INPUT_STEPS}
 POSTPROCESS: Final[dict[str, type[OneOutput]]] = {

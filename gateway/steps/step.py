@@ -39,7 +39,8 @@ class Step(Protocol):
     """What both directions have in common; *kind* is the step's name in a configuration.
 
     *inline_bytes* of tensors are handled in about a millisecond; more of them take a thread. 0 is
-    for a step whose cost nobody can know before it has run. *rows_apart*: a row becomes the same
+    for a step whose cost nobody can know before it has run; below 0 all do, as for what is small
+    only while it is encoded. *rows_apart*: a row becomes the same
     whatever rows are beside it; where padding says otherwise, requests are never merged before it.
     """
 

@@ -81,7 +81,7 @@ def raw_input(body: Buffer, signature: Signature) -> Tensor:
         shape[0] = 1
     if check.datatype == "BYTES":
         rest = shape[1:] if signature.model.batched else shape
-        if rest not in ([1], [-1]):
+        if rest not in ([], [1], [-1]):
             raise InvalidRequest(
                 f"input '{check.name}': a body without JSON part is one element, "
                 f"the input's shape is {list(check.shape)}"

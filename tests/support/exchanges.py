@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class PlainCodec:
     """A codec that refuses in plain text, and neither decodes nor encodes."""
 
-    protocol = "v2"
+    protocol = spelling = "v2"
 
     def decode(self, exchange: Exchange, model: ModelInfo) -> InferRequest:
         """Not part of any exchange stage."""

@@ -13,6 +13,7 @@ from gateway.lab.export import export
 from gateway.steps import POSTPROCESS, PREPROCESS, InputStep, OutputStep, Rewiring
 from gateway.steps.table.step import TableStep
 from gateway.wire.model import ModelInfo, TensorSpec
+from tests.support.pictures import exif, image, jpeg, saved
 from tests.support.tables import learnt, operation, table_step
 from tests.support.texts import CORPUS, FILES, scaler, text, tokenizer_json, vocabulary
 
@@ -92,6 +93,18 @@ def vectorizer(name: str, made: Any) -> str:
     made.fit(CORPUS)
     export(made, FILES / name)
     return str(FILES / name)
+
+
+def some_jpeg(rng: np.random.Generator) -> bytes:
+    """A JPEG of any size and of any way up."""
+    height, width = rng.integers(20, 90, 2).tolist()
+    return jpeg(rng, height, width, exif=b"Exif\0\0" + exif(int(rng.integers(1, 9))))
+
+
+def some_png(rng: np.random.Generator) -> bytes:
+    """A PNG of any size, half transparent."""
+    height, width = rng.integers(5, 40, 2).tolist()
+    return saved(image(rng, height, width, "RGBA"))
 
 
 _IMAGE = (-1, 3, 2, 2)
@@ -254,6 +267,34 @@ INPUT_CASES = [
     Case(input_step("normalize_row", by="peak", over="last"), takes("FP64", -1, 3, 50)),
     Case(input_step("normalize_row", by="min_max"), takes("FP16", 40)),
     *_table_cases(),
+    Case(
+        input_step("image", resize={"shorter": 36}, crop=32, normalize="imagenet"),
+        takes("FP32", -1, 3, 32, 32),
+        some_jpeg,
+    ),
+    Case(
+        input_step(
+            "image",
+            library="opencv",
+            color="bgr",
+            alpha="white",
+            layout="nhwc",
+            resize={"letterbox": [24, 32], "filter": "area"},
+            normalize="none",
+        ),
+        takes("UINT8", -1, 24, 32, 3),
+        some_png,
+    ),
+    Case(
+        input_step("image", color="gray", resize={"exact": 8}, normalize="custom", scale=1 / 16),
+        takes("FP64", -1, 1, 8, 8),
+        some_png,
+    ),
+    Case(
+        input_step("image", resize={"exact": 16}, jpeg_scaling=True, normalize="clip"),
+        takes("FP16", -1, 3, 16, 16),
+        some_jpeg,
+    ),
 ]
 OUTPUT_CASES = [
     Case(output_step("argmax"), gives("FP32", -1, 6, labels=LABELS)),

@@ -225,7 +225,7 @@ async def test_a_cancelled_exchange_leaves_the_gate() -> None:
 class Threaded:
     """A codec whose work is long enough for a thread."""
 
-    protocol = "v2"
+    protocol = spelling = "v2"
 
     def decode(self, exchange: Exchange, model: ModelInfo) -> InferRequest:
         """One row."""

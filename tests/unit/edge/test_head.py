@@ -151,6 +151,8 @@ def test_the_limit_of_the_body_is_inclusive() -> None:
         (b"Content-Length: 5", b"X: a\x7f"),
         (b"Content-Length: 5", b": nameless"),
         (b"Content-Length: 5", b"no colon"),
+        (b"Content-Length: 5", b"Content-Type: image/png"),
+        (b"Content-Length: 5", b"content-type:  MULTIPART/form-data; boundary=a"),
         (b"Content-Length: 5", b"X\xe9: name"),
         (b"Content-Length: 5", b"X(y): name"),
     ],

@@ -30,7 +30,7 @@ class Notebook:
     """A codec that takes a body as one row of bytes and notes where it worked."""
 
     def __init__(self, protocol: str = "v2") -> None:
-        self.protocol = protocol
+        self.protocol = self.spelling = protocol
         self.decoded: list[threading.Thread] = []
         self.encoded: list[threading.Thread] = []
         self.id = ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gateway.errors import InvalidRequest, NoReadyEndpoint, Shed
+from gateway.errors import DeadlineExceeded, InvalidRequest, NoReadyEndpoint, Shed
 from gateway.stages.offload import Bound, Inline, Offload
 from gateway.steps import bind_inputs
 from gateway.wire.tensor import Tensor
@@ -103,6 +103,25 @@ async def test_a_job_whose_caller_went_does_not_run_and_frees_its_place(offload:
 
     assert await running is await third is GIVEN
     assert gate.ran == 2
+
+
+async def test_a_job_whose_deadline_passed_while_it_waited_does_not_run() -> None:
+    """Nobody wants its result any more, and others wait for the thread."""
+    now = [10.0]
+    pool = Offload(threads=1, clock=lambda: now[0])
+    ran: list[object] = []
+
+    def kernel(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        ran.append(tensors)
+        return tensors
+
+    assert await pool.run(kernel, GIVEN, 10.0) == GIVEN
+    now[0] = 10.5
+    with pytest.raises(DeadlineExceeded, match="before the inputs could be preprocessed"):
+        await pool.run(kernel, GIVEN, 10.4)
+    pool.close()
+
+    assert len(ran) == 1
 
 
 async def test_a_closed_pool_keeps_no_place(offload: Offload) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from threading import current_thread
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from gateway.errors import InvalidRequest, NoReadyEndpoint
 from gateway.stages.merge import compatibility, finished
 from gateway.stages.preprocess import Preprocess
+from gateway.steps.numeric import Scale
 from gateway.wire.message import InferRequest, RequestedOutput
 from gateway.wire.tensor import Tensor
 from tests.support.service import PromptService
@@ -32,7 +34,7 @@ def ask(rows: int = 1) -> InferRequest:
         id="7",
         outputs=(RequestedOutput("y"),),
         parameters={"p": 1},
-        deadline=5.0,
+        deadline=5e9,
         priority=2,
         key=b"k",
         form="rows",
@@ -98,6 +100,30 @@ async def test_large_tensors_are_processed_in_a_thread(rows: int, *, offloaded: 
 
     assert bool(submitted) == offloaded
     assert inner.asked[0].inputs[0].array().tolist() == [[2.0] * 6] * rows
+
+
+async def test_a_step_that_is_never_brief_runs_in_a_thread_whatever_the_bytes() -> None:
+    """A small file may be a large picture, so neither the loop nor a batch's turn is for it."""
+
+    class Slow(Scale, frozen=True, kw_only=True):
+        inline_bytes = -1
+
+    inner = PromptService()
+    info = model()
+    stage = Preprocess(inner, steps=[Slow(factor=0.5)], info=lambda: info)
+    threads: list[str] = []
+    kernel = stage._bound.kernel()
+
+    def watched(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        threads.append(threading.current_thread().name)
+        return kernel(tensors)
+
+    stage._bound._kernel = watched
+    await stage(ask(1))
+
+    assert [name.startswith("steps") for name in threads] == [True]
+    assert inner.asked[0].finish is None
+    assert inner.asked[0].inputs[0].array().tolist() == [[2.0] * 6]
 
 
 async def test_a_model_that_changed_is_served_as_it_is_now() -> None:

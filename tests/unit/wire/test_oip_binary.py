@@ -161,7 +161,10 @@ def test_a_raw_body_is_one_row(
     assert request.form == BINARY
 
 
-@pytest.mark.parametrize(("shape", "batched"), [((-1, 1), True), ((-1, -1), True), ((1,), False)])
+@pytest.mark.parametrize(
+    ("shape", "batched"),
+    [((-1,), True), ((-1, 1), True), ((-1, -1), True), ((1,), False), ((), False)],
+)
 def test_a_raw_string_has_no_length(shape: tuple[int, ...], *, batched: bool) -> None:
     """The body is the element."""
     request = decode_request(b"\xffab", one("BYTES", shape, batched=batched), header_length=0)
