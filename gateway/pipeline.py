@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.caching import execution, obeyed, refuse_coupled, rows_apart, told_apart
 from gateway.errors import ConfigError
 from gateway.stages.admission import Admission
+from gateway.stages.augment import Augment
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
@@ -32,6 +33,7 @@ from gateway.stages.retry import Retry, RetryBudget
 from gateway.stages.shared import Shared
 from gateway.stages.shared_tier import SharedTier
 from gateway.steps import client_info, digest
+from gateway.steps.augment import Ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from gateway.stages.cost import Cost
     from gateway.stages.gate import Gate
     from gateway.stages.infer import Questions
+    from gateway.stages.offload import Offload
     from gateway.telemetry import Telemetry
     from gateway.upstream.pool import Pool
     from gateway.wire.message import Service
@@ -99,8 +102,11 @@ def model_stack(
     telemetry: Telemetry,
     caching: Caching,
     cost: Cost | None = None,
+    offload: Offload | None = None,
 ) -> Service:
     """What every request for one model meets; *cost* is what is known of the model's runs.
+
+    *offload* is where the steps of all models run that take long.
 
     Nothing in it may hold on to *model*: that a reload has replaced it and that its last request
     is over is told by its end.
@@ -122,17 +128,43 @@ def model_stack(
         return model.batch
 
     layers: list[Callable[[Any], Any]] = []
+    ensemble = ensemble_of(config)
     if (cache := config.cache) is not None:
         layers += cache_layers(model, config, cache, caching, telemetry)
     if config.postprocess:
         # Above Preprocess: it changes which outputs are asked for, before anything depends on it.
-        layers.append(partial(Postprocess, steps=config.postprocess, info=lambda: pool.info))
+        layers.append(
+            partial(Postprocess, steps=config.postprocess, info=lambda: pool.info, offload=offload)
+        )
     if config.preprocess:
         # Above Batch: only finished tensors have a shape to merge on.
-        layers.append(partial(Preprocess, steps=config.preprocess, info=lambda: pool.info))
+        layers.append(
+            partial(
+                Preprocess,
+                steps=config.preprocess,
+                info=lambda: pool.info,
+                offload=offload,
+                batch_rows=config.batch.max_rows,
+            )
+        )
     if pool.keyed and not pool.header:
         # Above Batch: only what belongs to one place may leave together.
         layers.append(partial(QuestionKey, model=name))
+    if config.augment is not None and ensemble is not None:
+        # Below Preprocess: views are made of finished tensors. Below QuestionKey: they go where
+        # the row goes. Above Batch: the views of a row are rows of one batch.
+        layers.append(
+            partial(
+                Augment,
+                model=name,
+                ensemble=ensemble,
+                info=lambda: pool.info,
+                telemetry=telemetry,
+                below=config.augment.below,
+                max_bytes=config.augment.max_bytes,
+                offload=offload,
+            )
+        )
     retry = config.retry
     budget = RetryBudget(
         share=retry.budget.percent / 100,
@@ -186,7 +218,7 @@ def cache_layers(
         ready=lambda: pool.ready,
     )
     scope = caching.scope if cache.scope == "tenant" else caching.scope_of_all
-    steps = digest(config.preprocess, config.postprocess) + execution(config)
+    steps = digest(config.preprocess, config.postprocess, ensemble_of(config)) + execution(config)
     model.payoff = Payoff(always=not cache.adaptive)
     tier = None
     if caching.shared is not None:
@@ -259,6 +291,7 @@ class Model:
         self._preprocess = config.preprocess
         self._postprocess = config.postprocess
         self._rows = "auto" if config.cache is None else config.cache.rows
+        self._ensemble = ensemble_of(config)
         self._seen: ModelInfo | None = None
         self._info: ModelInfo | None = None
 
@@ -279,6 +312,8 @@ class Model:
                 if seen is not None and self._rows == "always":
                     refuse_coupled(seen)
                 self._info = seen and client_info(seen, self._preprocess, self._postprocess)
+                if seen is not None and self._ensemble is not None:
+                    self._ensemble.bind(seen)
             except ConfigError as error:
                 self._info, self.fault = None, str(error)
         return self._info
@@ -297,3 +332,20 @@ class Model:
     def ready(self) -> bool:
         """Whether a request would be answered."""
         return self.info is not None and self.pool.ready
+
+
+def ensemble_of(config: ModelConfig) -> Ensemble | None:
+    """The views that a model of *config* is asked in, None where it has the row alone."""
+    section = config.augment
+    if section is None:
+        return None
+    return Ensemble(
+        views=section.views,
+        merge=section.merge,
+        given=section.given,
+        input=section.input,
+        output=section.output,
+        layout=section.layout,
+        shape=section.shape,
+        fill=section.fill,
+    )

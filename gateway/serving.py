@@ -20,6 +20,7 @@ from gateway.pipeline import Model, exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.stages.gate import Gate
 from gateway.stages.infer import Questions
+from gateway.stages.offload import Offload, cores
 from gateway.stores.memory import MemoryStore
 from gateway.upstream.discovery import look_up
 
@@ -74,6 +75,8 @@ class Gateway:
         self._secret = os.urandom(32)
         self._caching = make_caching(config.cache, telemetry=telemetry)
         self._caching.generations.subscribe(self._purged)
+        # Threads for the steps of all models, which share the cores with the other processes.
+        self._offload = Offload(threads=max(1, cores() // config.server.processes))
         self._begin: Callable[[Pool, HealthConfig], None] | None = None
         self._pools: dict[Pool, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Event] = set()
@@ -107,6 +110,7 @@ class Gateway:
             telemetry=self.telemetry,
             caching=self._caching,
             cost=cost,
+            offload=self._offload,
         )
         return model
 

@@ -29,11 +29,15 @@ def server(section: ServerConfig) -> Iterator[tuple[str, str]]:
 
 
 def model(section: ModelConfig) -> Iterator[tuple[str, str]]:
-    """No worker or server is listed twice: it would be taken for two."""
+    """No worker or server is listed twice, and what is cached goes by the question alone."""
     addresses = [each.place("").removeprefix("@") for each in section.backends]
     addresses = [address for address in addresses if address]
     for address in sorted({each for each in addresses if addresses.count(each) > 1}):
         yield "backends", f"the address {address} is there twice; expected each worker once"
+    augment = section.augment
+    if section.cache is not None and augment is not None and augment.goes_by_request():
+        message = "noise with the seed request answers equal questions differently"
+        yield "augment", f"{message}; expected the seed content in a model with a cache"
 
 
 def config(section: Config) -> Iterator[tuple[str, str]]:

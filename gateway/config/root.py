@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from gateway.config.backend import BackendConfig
 from gateway.config.server import ServerConfig
+from gateway.stages.augment_options import AugmentConfig
 from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
 from gateway.stages.hedge_options import HedgeConfig
@@ -98,6 +99,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             description="Steps that make the answer of the model's outputs, in this order.",
         ),
     ] = ()
+    augment: AugmentConfig | None = None
 
 
 # A model's name is a part of paths, of socket names and of metric labels.

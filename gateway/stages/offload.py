@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a model's steps run: bound to the model of the moment, in place or in a thread."""
+"""Where a model's steps run: bound to the model of the moment, in place or in a thread.
+
+What takes longer than about a millisecond does not run on the event loop. How long a kernel takes
+is measured, since a byte of a picture costs a thousand times what a byte of a scaled vector does.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, Final
+from time import perf_counter
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -21,14 +27,13 @@ if TYPE_CHECKING:
     from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Tensor
 
-# Bytes of tensors that a slow kernel (softmax, top_k) handles in a few milliseconds and a quick one
-# (scale) in a tenth of one; an exchange of threads costs about as much as the latter.
-INLINE_BYTES: Final = 1 << 20
+T = TypeVar("T")
 
 
 class Offload:
     """At most *threads* kernels at a time and *backlog* more that wait for a thread.
 
+    One for a process, with a thread for each core: more of them would only wait for each other.
     numpy lets go of the interpreter in a kernel's heavy part, so the loop runs on meanwhile.
     """
 
@@ -44,10 +49,21 @@ class Offload:
 
     async def run(self, kernel: Kernel, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """What *kernel* makes of *tensors*; raises Shed where no place is free."""
+        return (await self._run(kernel, tensors))[0]
+
+    async def timed(
+        self, kernel: Kernel, tensors: tuple[Tensor, ...]
+    ) -> tuple[tuple[Tensor, ...], float]:
+        """What `run` gives, and the seconds that it took once a thread had it."""
+        return await self._run(kernel, tensors)
+
+    async def _run(
+        self, kernel: Kernel, tensors: tuple[Tensor, ...]
+    ) -> tuple[tuple[Tensor, ...], float]:
         if not self._places.acquire(blocking=False):
             raise Shed(f"{self._bound} large tensors are being processed; no more are taken")
         try:
-            job = self._pool.submit(kernel, tensors)
+            job = self._pool.submit(_timed, kernel, tensors)
         except BaseException:
             self._places.release()
             raise
@@ -59,27 +75,27 @@ class Offload:
         """End the threads; jobs that have not begun are cancelled."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _leave(self, _: Future[tuple[Tensor, ...]]) -> None:
+    def _leave(self, _: Future[tuple[tuple[Tensor, ...], float]]) -> None:
         self._places.release()
 
 
-class Bound:
-    """The kernel that *bind* makes for what *info* gives; made anew when that is another object."""
+class Bound(Generic[T]):
+    """What *bind* makes of what *info* gives, mostly a kernel; anew when that is another object."""
 
     def __init__(
-        self, bind: Callable[[ModelInfo], Kernel], info: Callable[[], ModelInfo | None]
+        self, bind: Callable[[ModelInfo], T], info: Callable[[], ModelInfo | None]
     ) -> None:
         self._bind = bind
         self._info = info
         self._seen: ModelInfo | None = None
-        self._kernel: Kernel
+        self._kernel: T
         self.batched = False
 
     def __repr__(self) -> str:
         return "<Bound>" if self._seen else "<Bound to nothing yet>"
 
-    def kernel(self) -> Kernel:
-        """The kernel for now; raises NoReadyEndpoint, ConfigError where the steps do not fit."""
+    def kernel(self) -> T:
+        """The one for now; raises NoReadyEndpoint, ConfigError where the steps do not fit."""
         info = self._info()
         if info is None:
             raise NoReadyEndpoint("the model is not loaded by any worker yet")
@@ -108,6 +124,17 @@ class Inline:
     def run(self, kernel: Kernel, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """What *kernel* makes of *tensors*."""
         return self._run(kernel, tensors)
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _timed(kernel: Kernel, tensors: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], float]:
+    started = perf_counter()
+    made = kernel(tensors)
+    return made, perf_counter() - started
 
 
 def ignore_float_errors() -> None:

@@ -12,6 +12,7 @@ from gateway.steps.step import InputStep, Kernel, Misfit, OutputStep, Tensors
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.steps.augment import Ensemble
     from gateway.wire.model import ModelInfo
 
 T = TypeVar("T")
@@ -59,7 +60,11 @@ def bind_outputs(info: ModelInfo, steps: Sequence[OutputStep]) -> Kernel:
     )
 
 
-def digest(preprocess: Sequence[InputStep] = (), postprocess: Sequence[OutputStep] = ()) -> bytes:
+def digest(
+    preprocess: Sequence[InputStep] = (),
+    postprocess: Sequence[OutputStep] = (),
+    ensemble: Ensemble | None = None,
+) -> bytes:
     """32 bytes that differ where the steps' results may, for cache keys; raises ConfigError."""
     hashed = sha256(_EDITION)
     for section, steps in (("preprocess", preprocess), ("postprocess", postprocess)):
@@ -71,6 +76,8 @@ def digest(preprocess: Sequence[InputStep] = (), postprocess: Sequence[OutputSte
                 raise ConfigError([f"{section}[{at}] {step.kind}: {error}"]) from None
             hashed.update(f"|{step.kind} {len(recipe)}|".encode())
             hashed.update(recipe)
+    if ensemble is not None:
+        hashed.update(b"|augment " + ensemble.recipe())
     return hashed.digest()
 
 
