@@ -11,11 +11,14 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from gateway import __version__, admin
+
+if TYPE_CHECKING:
+    from gateway.config import Config, WorkerConfig
 
 _BAD_INPUT: Final = 2
 _INTERRUPTED: Final = 130
@@ -95,9 +98,23 @@ app.add_typer(admin.backends, name="backends")
 app.add_typer(admin.cache, name="cache")
 
 
+Model = Annotated[str, typer.Option("-m", "--model", help="Which of its models.")]
+
+
 @app.command()
-def check(config: ConfigFile) -> None:
-    """Check a configuration: exit code 0, or 2 after a line for every fault."""
+def check(
+    config: ConfigFile,
+    *,
+    golden: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.npz", help="Hold a model's steps to these golden vectors."),
+    ] = None,
+    model: Model = "",
+) -> None:
+    """Check a configuration: exit code 0, or 2 after a line for every fault.
+
+    With --golden also 1, where the steps of the model give something else.
+    """
     from gateway.config import load
     from gateway.errors import ConfigError
 
@@ -107,13 +124,59 @@ def check(config: ConfigFile) -> None:
         for fault in error.faults:
             print(fault, file=sys.stderr)
         raise typer.Exit(_BAD_INPUT) from None
-    backends = [each for model in loaded.models.values() for each in model.backends]
+    if golden is not None:
+        _check_golden(loaded, golden, model)
+    backends = [each for section in loaded.models.values() for each in section.backends]
     workers = sum(each.worker.replicas for each in backends if each.worker is not None)
     elsewhere = sum(each.worker is None for each in backends)
     words = [_count(len(loaded.models), "model"), _count(workers, "worker")]
     if elsewhere:
         words.append(f"{elsewhere} elsewhere")
     print(f"{config}: good: {', '.join(words)}")
+
+
+def _check_golden(config: Config, file: str, model: str) -> None:
+    from gateway.lab import LabError, golden
+
+    try:
+        faults = golden.check(config, file, model, _describe)
+    except LabError as error:
+        raise _refusal(str(error)) from None
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if faults:
+        raise typer.Exit(1)
+    print(f"{file}: the steps give what it says")
+
+
+@app.command("golden")
+def write_golden(
+    config: ConfigFile,
+    *,
+    data: Annotated[
+        str, typer.Option(metavar="FILE.npz", help="Arrays: the inputs by name, as clients send.")
+    ],
+    to: Annotated[str, typer.Option("-o", "--output", metavar="FILE.npz", help="Written there.")],
+    model: Model = "",
+    rows: Annotated[int, typer.Option(min=1, help="How many of its first rows.")] = 32,
+) -> None:
+    """Write golden vectors: inputs, and what the steps of a model make of them today."""
+    from gateway.config import load
+    from gateway.errors import ConfigError
+    from gateway.lab import LabError, golden
+
+    try:
+        print(golden.write(load(config), model, _describe, data=data, to=to, rows=rows))
+    except (ConfigError, LabError) as error:
+        for fault in getattr(error, "faults", None) or [f"infergate golden: {error}"]:
+            print(fault, file=sys.stderr)
+        raise typer.Exit(_BAD_INPUT) from None
+
+
+def _describe(model: str, worker: WorkerConfig) -> tuple[Sequence[str], dict[str, str]]:
+    from gateway.supervisor.plan import describing_command, surroundings
+
+    return describing_command(worker, model=model), {**os.environ, **surroundings(os.environ)}
 
 
 @app.command()

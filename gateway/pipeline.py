@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.caching import execution, obeyed, refuse_coupled, rows_apart, told_apart
 from gateway.errors import ConfigError
+from gateway.parity import Parity
 from gateway.stages.admission import Admission
-from gateway.stages.augment import Augment
+from gateway.stages.augment import Augment, ensemble_of
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
@@ -27,13 +28,13 @@ from gateway.stages.observe import Observe
 from gateway.stages.payoff import Payoff
 from gateway.stages.postprocess import Postprocess
 from gateway.stages.preprocess import Preprocess
+from gateway.stages.preview import Preview
 from gateway.stages.question_key import QuestionKey
 from gateway.stages.rescue import Rescue
 from gateway.stages.retry import Retry, RetryBudget
 from gateway.stages.shared import Shared
 from gateway.stages.shared_tier import SharedTier
 from gateway.steps import client_info, digest
-from gateway.steps.augment import Ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from gateway.stages.cache_options import ModelCacheConfig
     from gateway.stages.cost import Cost
     from gateway.stages.gate import Gate
-    from gateway.stages.infer import Questions
+    from gateway.stages.infer import Questions, Served
     from gateway.stages.offload import Offload
     from gateway.telemetry import Telemetry
     from gateway.upstream.pool import Pool
@@ -66,7 +67,7 @@ def stack(*layers: Callable[[Any], Any], to: Any) -> Any:  # noqa: ANN401 - exch
 
 
 def exchange_stack(
-    models: Mapping[str, Model],
+    models: Mapping[str, Served],
     config: Config,
     *,
     gate: Gate,
@@ -128,7 +129,7 @@ def model_stack(
         return model.batch
 
     layers: list[Callable[[Any], Any]] = []
-    ensemble = ensemble_of(config)
+    ensemble = ensemble_of(config.augment)
     if (cache := config.cache) is not None:
         layers += cache_layers(model, config, cache, caching, telemetry)
     if config.postprocess:
@@ -218,7 +219,9 @@ def cache_layers(
         ready=lambda: pool.ready,
     )
     scope = caching.scope if cache.scope == "tenant" else caching.scope_of_all
-    steps = digest(config.preprocess, config.postprocess, ensemble_of(config)) + execution(config)
+    steps = digest(config.preprocess, config.postprocess, ensemble_of(config.augment)) + execution(
+        config
+    )
     model.payoff = Payoff(always=not cache.adaptive)
     tier = None
     if caching.shared is not None:
@@ -288,10 +291,26 @@ class Model:
         self.placed_by = pool.header
         self.fault = ""
         self.service: Service
+        self.preview: Preview | None = None
+        if config.debug.preprocess:
+            self.preview = Preview(steps=config.preprocess, info=lambda: pool.info)
         self._preprocess = config.preprocess
         self._postprocess = config.postprocess
         self._rows = "auto" if config.cache is None else config.cache.rows
-        self._ensemble = ensemble_of(config)
+        self._ensemble = ensemble_of(config.augment)
+        golden = config.golden
+        self._parity = (
+            None
+            if golden is None
+            else Parity(
+                golden.file,
+                preprocess=config.preprocess,
+                postprocess=config.postprocess,
+                rtol=golden.rtol,
+                atol=golden.atol,
+                told=pool.tell,
+            )
+        )
         self._seen: ModelInfo | None = None
         self._info: ModelInfo | None = None
 
@@ -314,6 +333,8 @@ class Model:
                 self._info = seen and client_info(seen, self._preprocess, self._postprocess)
                 if seen is not None and self._ensemble is not None:
                     self._ensemble.bind(seen)
+                if seen is not None and self._parity is not None:
+                    self._hold(self._parity.verdict(seen))
             except ConfigError as error:
                 self._info, self.fault = None, str(error)
         return self._info
@@ -324,6 +345,14 @@ class Model:
         payoff = self.payoff
         return None if payoff is None or payoff.idle else self.shortcut
 
+    def _hold(self, verdict: list[str] | None) -> None:
+        """Serve nothing before the golden vectors have been looked at, or against them."""
+        if verdict is None:
+            # Not seen yet: it is looked at again until the verdict is there.
+            self._seen = self._info = None
+        elif verdict:
+            raise ConfigError(verdict)
+
     def turn_away(self, body: Buffer) -> None:
         """See `Batch.turn_away`."""
         self.batch.turn_away(body)
@@ -332,20 +361,3 @@ class Model:
     def ready(self) -> bool:
         """Whether a request would be answered."""
         return self.info is not None and self.pool.ready
-
-
-def ensemble_of(config: ModelConfig) -> Ensemble | None:
-    """The views that a model of *config* is asked in, None where it has the row alone."""
-    section = config.augment
-    if section is None:
-        return None
-    return Ensemble(
-        views=section.views,
-        merge=section.merge,
-        given=section.given,
-        input=section.input,
-        output=section.output,
-        layout=section.layout,
-        shape=section.shape,
-        fill=section.fill,
-    )

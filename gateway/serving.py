@@ -21,6 +21,7 @@ from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.stages.gate import Gate
 from gateway.stages.infer import Questions
 from gateway.stages.offload import Offload, cores
+from gateway.stages.preview import Previews
 from gateway.stores.memory import MemoryStore
 from gateway.upstream.discovery import look_up
 
@@ -92,6 +93,11 @@ class Gateway:
         self.service = exchange_stack(
             self.models, config, gate=self.gate, telemetry=telemetry, access_log=access_log
         )
+        # The same stages around previews: what is refused there is refused here.
+        self.preview = exchange_stack(
+            Previews(self.models), config, gate=self.gate, telemetry=telemetry,
+            access_log=access_log,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<Gateway {self.generation.number} {list(self.models.values())} {self.gate!r}>"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.backend import WorkerConfig
 from gateway.config.root import Config, ModelConfig
 from gateway.config.server import ServerConfig
+from gateway.stages.debug_options import GoldenConfig
 from gateway.stores.options import MEMORY, RedisConfig
 from gateway.stores.secrets import read_key, read_secret, read_shared_secret
 from gateway.units import format_size
@@ -107,9 +108,16 @@ def redis_secrets(section: RedisConfig) -> Iterator[tuple[str, str]]:
             yield "encryption_keys", str(error).removeprefix("encryption_keys: ")
 
 
+def golden_file(section: GoldenConfig) -> Iterator[tuple[str, str]]:
+    """The golden vectors are where *section* says."""
+    if not Path(section.file).is_file():
+        yield "file", f"{section.file} is not a file, seen from {Path.cwd()}"
+
+
 SECTIONS: dict[type[Struct], Check] = {Config: config, ModelConfig: model, ServerConfig: server}
 FILES: dict[type[Struct], Check] = {
     WorkerConfig: model_files,
     TlsConfig: tls_files,
     RedisConfig: redis_secrets,
+    GoldenConfig: golden_file,
 }

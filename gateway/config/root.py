@@ -15,6 +15,7 @@ from gateway.config.server import ServerConfig
 from gateway.stages.augment_options import AugmentConfig
 from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
+from gateway.stages.debug_options import DebugConfig, GoldenConfig
 from gateway.stages.hedge_options import HedgeConfig
 from gateway.stages.retry_options import RetryConfig
 from gateway.stores.options import CacheConfig
@@ -100,6 +101,8 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         ),
     ] = ()
     augment: AugmentConfig | None = None
+    golden: GoldenConfig | None = None
+    debug: DebugConfig = DebugConfig()
 
 
 # A model's name is a part of paths, of socket names and of metric labels.

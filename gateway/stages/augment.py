@@ -14,6 +14,7 @@ from gateway.stages.merge import finished
 from gateway.stages.offload import Bound, Inline, Offload
 from gateway.stages.pace import Pace
 from gateway.stages.postprocess import chosen, for_all_outputs
+from gateway.steps.augment import Ensemble
 from gateway.steps.views import Identity
 from gateway.wire.message import InferResponse
 from gateway.wire.rows import cut, join
@@ -22,8 +23,9 @@ from gateway.wire.tensor import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.stages.augment_options import AugmentConfig
     from gateway.steps import Kernel
-    from gateway.steps.augment import BoundEnsemble, Ensemble
+    from gateway.steps.augment import BoundEnsemble
     from gateway.telemetry import Telemetry
     from gateway.wire.message import InferRequest, Service
     from gateway.wire.model import ModelInfo
@@ -188,6 +190,22 @@ class Augment:
             seconds = perf_counter() - started
         pace.observe(size, seconds)
         return made
+
+
+def ensemble_of(section: AugmentConfig | None) -> Ensemble | None:
+    """The views that a model is asked in by its *section*, None where it has none."""
+    if section is None:
+        return None
+    return Ensemble(
+        views=section.views,
+        merge=section.merge,
+        given=section.given,
+        input=section.input,
+        output=section.output,
+        layout=section.layout,
+        shape=section.shape,
+        fill=section.fill,
+    )
 
 
 def _rows(tensors: tuple[Tensor, ...], rows: Array) -> tuple[Tensor, ...]:
