@@ -48,6 +48,13 @@ class Protocol(Enum):
     V1 = "v1"
 
 
+class Layout(Enum):
+    """Where the channels of a picture stand."""
+
+    NCHW = "NCHW"
+    NHWC = "NHWC"
+
+
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
     if asked:
         print(f"infergate {__version__}")
@@ -243,6 +250,17 @@ def evaluate(
     timeout: Annotated[
         str, typer.Option(metavar="TIME", help="How long a request may take.")
     ] = "30s",
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Accuracy under noise, blur, brightness and JPEG.")
+    ] = False,
+    shape: Annotated[
+        str, typer.Option(metavar="HxW[xC]", help="Of a picture in a flat row, for --robustness.")
+    ] = "",
+    layout: Annotated[Layout, typer.Option(help="Of a picture, for --robustness.")] = Layout.NCHW,
+    limits: Annotated[
+        str,
+        typer.Option("--range", metavar="LOW:HIGH", help="Of a picture's values; of the data's."),
+    ] = "",
 ) -> None:
     """Say how right a model is on labelled data, through a running gateway."""
     from gateway.lab.evaluate import run
@@ -252,6 +270,17 @@ def evaluate(
         seconds = parse_duration(timeout)
     except ValueError as error:
         raise _refusal(f"--timeout: {error}") from None
+    if robustness:
+        from gateway.lab import robustness as probes
+
+        raise typer.Exit(
+            probes.run(
+                url, model, data,
+                batch=batch, protocol=protocol.value, output=output, json=report,
+                concurrency=concurrency, level=level, timeout=seconds, layout=layout.value,
+                shape=shape, limits=limits,
+            )
+        )  # fmt: skip
     raise typer.Exit(
         run(
             url,
