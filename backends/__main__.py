@@ -24,7 +24,10 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     """Serve one model; returns the exit code: 0 after a drain, 2 for what cannot be served."""
     try:
-        options = _parser().parse_args(argv)
+        parser = _parser()
+        options = parser.parse_args(argv)
+        if not options.listen and not options.describe:
+            parser.error("the following arguments are required: --listen")
         if options.die_with_parent:
             die_with_parent(by=signal.SIGTERM)
         from backends.worker import serve  # noqa: PLC0415 - a mistyped option is told at once
@@ -45,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "model", type=Path, help="MODEL with MODEL/VERSION/model.onnx, or FILE.onnx"
     )
-    parser.add_argument("--listen", required=True, metavar="unix:PATH|tcp:HOST:PORT")
+    parser.add_argument("--listen", default="", metavar="unix:PATH|tcp:HOST:PORT")
+    parser.add_argument("--describe", action="store_true",
+                        help="print what the model takes and gives as JSON, and end")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the model (default: of its directory)")
     parser.add_argument("--version", default="", help="version to serve (default: the highest)")
     parser.add_argument("--batched", choices=("auto", "yes", "no"), default="auto",

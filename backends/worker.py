@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import uvloop
 
 from backends import address
@@ -27,6 +28,7 @@ class Options(Protocol):
 
     model: Path
     listen: str
+    describe: bool
     name: str
     version: str
     batched: str
@@ -48,7 +50,7 @@ def serve(options: Options) -> int:
 
     Raises StartError for a model, option or address that cannot be served.
     """
-    where = address.parse_address(options.listen)
+    where = None if options.describe else address.parse_address(options.listen)
     file = find_model(options.model, version=options.version, name=options.name)
     session = Session(
         file.path,
@@ -73,6 +75,9 @@ def serve(options: Options) -> int:
         sys.stderr.write(
             f"infergate worker: {options.model}: {len(file.labels)} labels fit no output, ignored\n"
         )
+    if where is None:
+        sys.stdout.buffer.write(msgspec.json.encode(warm.info))
+        return 0
     engine = Engine(
         session, probe=warm.probe, batched=warm.info.batched, instances=options.instances
     )

@@ -210,6 +210,9 @@ class Changeover:
             down = [endpoint.name for endpoint in endpoints if not endpoint.liveness.up]
             if down:
                 missing.append(f"models.{name}: not connected to {', '.join(down)}")
+        for name, model in self._models.items():
+            if model.info is None and not model.fault and model.pool.info is not None:
+                missing.append(f"models.{name}: its golden vectors are not checked")
         for pool in self._fresh:
             if not any(endpoint.liveness.up for endpoint in pool.endpoints):
                 where = ", ".join(

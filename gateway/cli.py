@@ -11,11 +11,14 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from gateway import __version__, admin
+
+if TYPE_CHECKING:
+    from gateway.config import Config, WorkerConfig
 
 _BAD_INPUT: Final = 2
 _INTERRUPTED: Final = 130
@@ -43,6 +46,13 @@ class Protocol(Enum):
     V2_BINARY = "v2-binary"
     V2_JSON = "v2-json"
     V1 = "v1"
+
+
+class Layout(Enum):
+    """Where the channels of a picture stand."""
+
+    NCHW = "NCHW"
+    NHWC = "NHWC"
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
@@ -95,9 +105,23 @@ app.add_typer(admin.backends, name="backends")
 app.add_typer(admin.cache, name="cache")
 
 
+Model = Annotated[str, typer.Option("-m", "--model", help="Which of its models.")]
+
+
 @app.command()
-def check(config: ConfigFile) -> None:
-    """Check a configuration: exit code 0, or 2 after a line for every fault."""
+def check(
+    config: ConfigFile,
+    *,
+    golden: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.npz", help="Hold a model's steps to these golden vectors."),
+    ] = None,
+    model: Model = "",
+) -> None:
+    """Check a configuration: exit code 0, or 2 after a line for every fault.
+
+    With --golden also 1, where the steps of the model give something else.
+    """
     from gateway.config import load
     from gateway.errors import ConfigError
 
@@ -107,13 +131,59 @@ def check(config: ConfigFile) -> None:
         for fault in error.faults:
             print(fault, file=sys.stderr)
         raise typer.Exit(_BAD_INPUT) from None
-    backends = [each for model in loaded.models.values() for each in model.backends]
+    if golden is not None:
+        _check_golden(loaded, golden, model)
+    backends = [each for section in loaded.models.values() for each in section.backends]
     workers = sum(each.worker.replicas for each in backends if each.worker is not None)
     elsewhere = sum(each.worker is None for each in backends)
     words = [_count(len(loaded.models), "model"), _count(workers, "worker")]
     if elsewhere:
         words.append(f"{elsewhere} elsewhere")
     print(f"{config}: good: {', '.join(words)}")
+
+
+def _check_golden(config: Config, file: str, model: str) -> None:
+    from gateway.lab import LabError, golden
+
+    try:
+        faults = golden.check(config, file, model, _describe)
+    except LabError as error:
+        raise _refusal(str(error)) from None
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if faults:
+        raise typer.Exit(1)
+    print(f"{file}: the steps give what it says")
+
+
+@app.command("golden")
+def write_golden(
+    config: ConfigFile,
+    *,
+    data: Annotated[
+        str, typer.Option(metavar="FILE.npz", help="Arrays: the inputs by name, as clients send.")
+    ],
+    to: Annotated[str, typer.Option("-o", "--output", metavar="FILE.npz", help="Written there.")],
+    model: Model = "",
+    rows: Annotated[int, typer.Option(min=1, help="How many of its first rows.")] = 32,
+) -> None:
+    """Write golden vectors: inputs, and what the steps of a model make of them today."""
+    from gateway.config import load
+    from gateway.errors import ConfigError
+    from gateway.lab import LabError, golden
+
+    try:
+        print(golden.write(load(config), model, _describe, data=data, to=to, rows=rows))
+    except (ConfigError, LabError) as error:
+        for fault in getattr(error, "faults", None) or [f"infergate golden: {error}"]:
+            print(fault, file=sys.stderr)
+        raise typer.Exit(_BAD_INPUT) from None
+
+
+def _describe(model: str, worker: WorkerConfig) -> tuple[Sequence[str], dict[str, str]]:
+    from gateway.supervisor.plan import describing_command, surroundings
+
+    return describing_command(worker, model=model), {**os.environ, **surroundings(os.environ)}
 
 
 @app.command()
@@ -180,6 +250,17 @@ def evaluate(
     timeout: Annotated[
         str, typer.Option(metavar="TIME", help="How long a request may take.")
     ] = "30s",
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Accuracy under noise, blur, brightness and JPEG.")
+    ] = False,
+    shape: Annotated[
+        str, typer.Option(metavar="HxW[xC]", help="Of a picture in a flat row, for --robustness.")
+    ] = "",
+    layout: Annotated[Layout, typer.Option(help="Of a picture, for --robustness.")] = Layout.NCHW,
+    limits: Annotated[
+        str,
+        typer.Option("--range", metavar="LOW:HIGH", help="Of a picture's values; of the data's."),
+    ] = "",
 ) -> None:
     """Say how right a model is on labelled data, through a running gateway."""
     from gateway.lab.evaluate import run
@@ -189,6 +270,17 @@ def evaluate(
         seconds = parse_duration(timeout)
     except ValueError as error:
         raise _refusal(f"--timeout: {error}") from None
+    if robustness:
+        from gateway.lab import robustness as probes
+
+        raise typer.Exit(
+            probes.run(
+                url, model, data,
+                batch=batch, protocol=protocol.value, output=output, json=report,
+                concurrency=concurrency, level=level, timeout=seconds, layout=layout.value,
+                shape=shape, limits=limits,
+            )
+        )  # fmt: skip
     raise typer.Exit(
         run(
             url,

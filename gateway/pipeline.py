@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.caching import execution, obeyed, refuse_coupled, rows_apart, told_apart
 from gateway.errors import ConfigError
+from gateway.parity import Parity
 from gateway.stages.admission import Admission
+from gateway.stages.augment import Augment, ensemble_of
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
@@ -27,6 +29,7 @@ from gateway.stages.observe import Observe
 from gateway.stages.payoff import Payoff
 from gateway.stages.postprocess import Postprocess
 from gateway.stages.preprocess import Preprocess
+from gateway.stages.preview import Preview
 from gateway.stages.quarantine import Quarantine
 from gateway.stages.question_key import QuestionKey
 from gateway.stages.rescue import Rescue
@@ -46,7 +49,8 @@ if TYPE_CHECKING:
     from gateway.stages.cache_options import ModelCacheConfig
     from gateway.stages.cost import Cost
     from gateway.stages.gate import Gate
-    from gateway.stages.infer import Questions
+    from gateway.stages.infer import Questions, Served
+    from gateway.stages.offload import Offload
     from gateway.telemetry import Telemetry
     from gateway.upstream.pool import Pool
     from gateway.wire.message import Service
@@ -66,7 +70,7 @@ def stack(*layers: Callable[[Any], Any], to: Any) -> Any:  # noqa: ANN401 - exch
 
 
 def exchange_stack(
-    models: Mapping[str, Model],
+    models: Mapping[str, Served],
     config: Config,
     *,
     gate: Gate,
@@ -103,10 +107,12 @@ def model_stack(
     caching: Caching,
     cost: Cost | None = None,
     quarantine: Quarantine | None = None,
+    offload: Offload | None = None,
 ) -> Service:
     """What every request for one model meets; *cost* is what is known of the model's runs.
 
-    *quarantine* holds the questions that its workers have died of.
+    *quarantine* holds the questions that its workers have died of. *offload* is where the steps of
+    all models run that take long.
 
     Nothing in it may hold on to *model*: that a reload has replaced it and that its last request
     is over is told by its end.
@@ -139,20 +145,46 @@ def model_stack(
         return model.batch
 
     layers: list[Callable[[Any], Any]] = []
+    ensemble = ensemble_of(config.augment)
     if (cache := config.cache) is not None:
         layers += cache_layers(model, config, cache, caching, telemetry)
     if config.postprocess:
         # Above Preprocess: it changes which outputs are asked for, before anything depends on it.
-        layers.append(partial(Postprocess, steps=config.postprocess, info=lambda: pool.info))
+        layers.append(
+            partial(Postprocess, steps=config.postprocess, info=lambda: pool.info, offload=offload)
+        )
     if config.preprocess:
         # Above Batch: only finished tensors have a shape to merge on.
-        layers.append(partial(Preprocess, steps=config.preprocess, info=lambda: pool.info))
+        layers.append(
+            partial(
+                Preprocess,
+                steps=config.preprocess,
+                info=lambda: pool.info,
+                offload=offload,
+                batch_rows=config.batch.max_rows,
+            )
+        )
     if any(step.carries for step in config.postprocess):
         # Below Preprocess: it sees the model's own inputs. Above Batch: those of one request.
         layers.append(partial(Carry, steps=config.postprocess, info=lambda: pool.info))
     if pool.keyed and not pool.header:
         # Above Batch: only what belongs to one place may leave together.
         layers.append(partial(QuestionKey, model=name))
+    if config.augment is not None and ensemble is not None:
+        # Below Preprocess: views are made of finished tensors. Below QuestionKey: they go where
+        # the row goes. Above Batch: the views of a row are rows of one batch.
+        layers.append(
+            partial(
+                Augment,
+                model=name,
+                ensemble=ensemble,
+                info=lambda: pool.info,
+                telemetry=telemetry,
+                below=config.augment.below,
+                max_bytes=config.augment.max_bytes,
+                offload=offload,
+            )
+        )
     layers += [
         # Above Retry: a failed attempt sends the same batch again, and nobody queues twice.
         queue,
@@ -200,7 +232,9 @@ def cache_layers(
         ready=lambda: pool.ready,
     )
     scope = caching.scope if cache.scope == "tenant" else caching.scope_of_all
-    steps = digest(config.preprocess, config.postprocess) + execution(config)
+    steps = digest(config.preprocess, config.postprocess, ensemble_of(config.augment)) + execution(
+        config
+    )
     model.payoff = Payoff(always=not cache.adaptive)
     tier = None
     if caching.shared is not None:
@@ -270,9 +304,26 @@ class Model:
         self.placed_by = pool.header
         self.fault = ""
         self.service: Service
+        self.preview: Preview | None = None
+        if config.debug.preprocess:
+            self.preview = Preview(steps=config.preprocess, info=lambda: pool.info)
         self._preprocess = config.preprocess
         self._postprocess = config.postprocess
         self._rows = "auto" if config.cache is None else config.cache.rows
+        self._ensemble = ensemble_of(config.augment)
+        golden = config.golden
+        self._parity = (
+            None
+            if golden is None
+            else Parity(
+                golden.file,
+                preprocess=config.preprocess,
+                postprocess=config.postprocess,
+                rtol=golden.rtol,
+                atol=golden.atol,
+                told=pool.tell,
+            )
+        )
         self._seen: ModelInfo | None = None
         self._info: ModelInfo | None = None
 
@@ -293,6 +344,10 @@ class Model:
                 if seen is not None and self._rows == "always":
                     refuse_coupled(seen)
                 self._info = seen and client_info(seen, self._preprocess, self._postprocess)
+                if seen is not None and self._ensemble is not None:
+                    self._ensemble.bind(seen)
+                if seen is not None and self._parity is not None:
+                    self._hold(self._parity.verdict(seen))
             except ConfigError as error:
                 self._info, self.fault = None, str(error)
         return self._info
@@ -302,6 +357,14 @@ class Model:
         """The raw-body shortcut; None where there is none, or where the cache does not pay now."""
         payoff = self.payoff
         return None if payoff is None or payoff.idle else self.shortcut
+
+    def _hold(self, verdict: list[str] | None) -> None:
+        """Serve nothing before the golden vectors have been looked at, or against them."""
+        if verdict is None:
+            # Not seen yet: it is looked at again until the verdict is there.
+            self._seen = self._info = None
+        elif verdict:
+            raise ConfigError(verdict)
 
     def turn_away(self, body: Buffer) -> None:
         """See `Batch.turn_away`."""

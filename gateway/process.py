@@ -153,6 +153,7 @@ class GatewayProcess:
             self._gateway.service,
             self._gateway.models,
             metrics=self._board.scrape,
+            preview=self._gateway.preview,
             max_body=limits.body,
             header_timeout=limits.header_timeout,
             body_timeout=limits.body_timeout,

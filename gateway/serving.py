@@ -20,6 +20,8 @@ from gateway.pipeline import Model, exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.stages.gate import Gate
 from gateway.stages.infer import Questions
+from gateway.stages.offload import Offload, cores
+from gateway.stages.preview import Previews
 from gateway.stores.memory import MemoryStore
 from gateway.upstream.discovery import look_up
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 # Decoded questions for the raw-body shortcut, in bytes and for each cached model.
 _QUESTIONS = 32 << 20
+# Inputs that may wait for a thread: many, as pictures are small while they are encoded.
+_WAITING_STEPS = 128
 
 
 class Gateway:
@@ -73,6 +77,10 @@ class Gateway:
         self._secret = os.urandom(32)
         self._caching = make_caching(config.cache, telemetry=telemetry)
         self._caching.generations.subscribe(self._purged)
+        # Threads for the steps of all models, which share the cores with the other processes.
+        self._offload = Offload(
+            threads=max(1, cores() // config.server.processes), backlog=_WAITING_STEPS
+        )
         self._begin: Callable[[Pool, HealthConfig], None] | None = None
         self._pools: dict[Pool, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Event] = set()
@@ -88,6 +96,11 @@ class Gateway:
         self.service = exchange_stack(
             self.models, config, gate=self.gate, telemetry=telemetry, access_log=access_log
         )
+        # The same stages around previews: what is refused there is refused here.
+        self.preview = exchange_stack(
+            Previews(self.models), config, gate=self.gate, telemetry=telemetry,
+            access_log=access_log,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<Gateway {self.generation.number} {list(self.models.values())} {self.gate!r}>"
@@ -110,6 +123,7 @@ class Gateway:
             caching=self._caching,
             cost=None if before is None else before.cost,
             quarantine=None if before is None else before.quarantine,
+            offload=self._offload,
         )
         return model
 

@@ -229,7 +229,8 @@ class Binder:
             if step is not FAILED and self._files:
                 # What it reads, and the packages that it needs.
                 lines = options.lines if isinstance(options, Mapping) else {}
-                for key, message in step.faults():
+                # Views have no files and say nothing of them.
+                for key, message in getattr(step, "faults", tuple)():
                     line = lines.get(key, item.line)
                     self.faults.append(Fault(line, join(inner, key) if key else inner, message))
         return FAILED if any(value is FAILED for value in made) else tuple(made)

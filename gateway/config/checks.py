@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.backend import WorkerConfig
 from gateway.config.root import Config, ModelConfig
 from gateway.config.server import ServerConfig
+from gateway.stages.debug_options import GoldenConfig
 from gateway.stores.options import MEMORY, RedisConfig
 from gateway.stores.secrets import encryption_key, shared_secret
 from gateway.units import format_size
@@ -29,11 +30,15 @@ def server(section: ServerConfig) -> Iterator[tuple[str, str]]:
 
 
 def model(section: ModelConfig) -> Iterator[tuple[str, str]]:
-    """No worker or server is listed twice: it would be taken for two."""
+    """No worker or server is listed twice, and what is cached goes by the question alone."""
     addresses = [each.place("").removeprefix("@") for each in section.backends]
     addresses = [address for address in addresses if address]
     for address in sorted({each for each in addresses if addresses.count(each) > 1}):
         yield "backends", f"the address {address} is there twice; expected each worker once"
+    augment = section.augment
+    if section.cache is not None and augment is not None and augment.goes_by_request():
+        message = "noise with the seed request answers equal questions differently"
+        yield "augment", f"{message}; expected the seed content in a model with a cache"
 
 
 def config(section: Config) -> Iterator[tuple[str, str]]:
@@ -98,6 +103,12 @@ def redis(section: RedisConfig) -> Iterator[tuple[str, str]]:
         yield key, why
 
 
+def golden_file(section: GoldenConfig) -> Iterator[tuple[str, str]]:
+    """The golden vectors are where *section* says."""
+    if not Path(section.file).is_file():
+        yield "file", f"{section.file} is not a file, seen from {Path.cwd()}"
+
+
 SECTIONS: dict[type[Struct], Check] = {
     Config: config,
     ModelConfig: model,
@@ -107,4 +118,5 @@ SECTIONS: dict[type[Struct], Check] = {
 FILES: dict[type[Struct], Check] = {
     WorkerConfig: model_files,
     TlsConfig: tls_files,
+    GoldenConfig: golden_file,
 }

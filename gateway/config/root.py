@@ -12,8 +12,10 @@ from msgspec import Meta, Struct
 
 from gateway.config.backend import BackendConfig
 from gateway.config.server import ServerConfig
+from gateway.stages.augment_options import AugmentConfig
 from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
+from gateway.stages.debug_options import DebugConfig, GoldenConfig
 from gateway.stages.hedge_options import HedgeConfig
 from gateway.stages.retry_options import RetryConfig
 from gateway.stores.options import CacheConfig
@@ -98,6 +100,9 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             description="Steps that make the answer of the model's outputs, in this order.",
         ),
     ] = ()
+    augment: AugmentConfig | None = None
+    golden: GoldenConfig | None = None
+    debug: DebugConfig = DebugConfig()
 
 
 # A model's name is a part of paths, of socket names and of metric labels.

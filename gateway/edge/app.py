@@ -22,6 +22,7 @@ from gateway.edge.refusal import refusal
 from gateway.edge.resources import Resources
 from gateway.edge.respond import headers, plain_headers
 from gateway.edge.routes import inference
+from gateway.edge.routes import preview as preview_route
 from gateway.edge.upload import codec_for
 from gateway.errors import ClientError, GatewayError, MethodNotAllowed, RequestTimeout
 from gateway.exchange import Exchange
@@ -50,6 +51,7 @@ def make_server(
     models: Mapping[str, Served],
     *,
     metrics: Callable[[], Awaitable[bytes]],
+    preview: ExchangeService | None = None,
     max_body: int = 64 << 20,
     header_timeout: float = 10.0,
     body_timeout: float = 30.0,
@@ -62,14 +64,15 @@ def make_server(
 ) -> DataServer:
     """The server; call it for the protocol of a connection, new or handed over.
 
-    *max_body* in bytes bounds a body as sent and as decompressed. A connection is closed whose
-    head does not arrive within *header_timeout* seconds after it came here or began to send one,
-    or whose client does not take an answer within *answer_timeout*. *compress_above*: answers of
-    more bytes are compressed for clients that accept it; None compresses none, since on a fast
-    network it costs more time than it saves. *gate* says when to part with clients and when to read
-    no more bodies. *refused* hears of inference calls that were answered without reaching
-    *service*, *slow* of each client that took too long, as in `Lane`. Raises RuntimeError where
-    aiohttp runs on its parser in Python, which is slower by far and less strict.
+    *preview* answers with the tensors that would reach a model. *max_body* in bytes bounds a body
+    as sent and as decompressed. A connection is closed whose head does not arrive within
+    *header_timeout* seconds after it came here or began to send one, or whose client does not take
+    an answer within *answer_timeout*. *compress_above*: answers of more bytes are compressed for
+    clients that accept it; None compresses none, since on a fast network it costs more time than it
+    saves. *gate* says when to part with clients and when to read no more bodies. *refused* hears of
+    inference calls that were answered without reaching *service*, *slow* of each client that took
+    too long, as in `Lane`. Raises RuntimeError where aiohttp runs on its parser in Python, which is
+    slower by far and less strict.
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise RuntimeError("aiohttp's C parser is missing; install a build of aiohttp that has it")
@@ -80,6 +83,7 @@ def make_server(
     front = _Front(
         service,
         resources,
+        preview=preview,
         max_body=max_body,
         body_timeout=body_timeout,
         compress_above=compress_above,
@@ -113,6 +117,7 @@ class _Front:
         service: ExchangeService,
         resources: Resources,
         *,
+        preview: ExchangeService | None,
         max_body: int,
         body_timeout: float,
         compress_above: int | None,
@@ -122,6 +127,7 @@ class _Front:
     ) -> None:
         self._service = service
         self._resources = resources
+        self._preview = preview
         self._max_body = max_body
         self._body_timeout = body_timeout
         self._compress_above = compress_above
@@ -138,7 +144,9 @@ class _Front:
         target = _origin_form(request.raw_path)
         route = inference(target)
         if route is not None:
-            response = await self._infer(request, route)
+            response = await self._infer(request, route, self._service)
+        elif self._preview is not None and (route := preview_route(target)) is not None:
+            response = await self._infer(request, route, self._preview)
         else:
             response = await self._look_up(request, target)
         connection = cast("Connection", request.protocol)
@@ -146,7 +154,9 @@ class _Front:
             response.force_close()
         return response
 
-    async def _infer(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+    async def _infer(
+        self, request: web.BaseRequest, route: Route, service: ExchangeService
+    ) -> web.StreamResponse:
         exchange = _exchange(request, route)
         whole = True
         try:
@@ -165,7 +175,7 @@ class _Front:
             if self._refused is not None:
                 self._refused(exchange, answer)
         else:
-            answer = await self._service(exchange)
+            answer = await service(exchange)
             await self._compress(request, answer)
         response = response_of(answer, headers(exchange, answer))
         if not whole:

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.edge.embeddings import EmbeddingsCodec
 from gateway.edge.v1 import V1Codec
-from gateway.edge.v2 import V2Codec
+from gateway.edge.v2 import PreviewCodec, V2Codec
 
 if TYPE_CHECKING:
     from gateway.exchange import Codec
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 V2: Final = V2Codec()
 V1: Final = V1Codec()
 EMBEDDINGS: Final = EmbeddingsCodec()
+PREVIEW: Final = PreviewCodec()
 
 _MAX_KNOWN: Final = 4096
 _V2_INFER: Final = re.compile(rb"/v2/models/([^/?#]+)(?:/versions/([0-9]{1,19}))?/infer(?:\?.*)?")
+_V2_PREVIEW: Final = re.compile(
+    rb"/v2/models/([^/?#]+)(?:/versions/([0-9]{1,19}))?/preprocess(?:\?.*)?"
+)
 _V1_PREDICT: Final = re.compile(
     rb"/v1/models/([^/?#]+?)(?:/versions/([0-9]{1,19}))?:predict(?:\?.*)?"
 )
@@ -63,6 +67,15 @@ def match(method: str, target: bytes) -> Route | None:
 def inference(target: bytes) -> Route | None:
     """The inference call behind *target*, whatever the method."""
     return _known.get(target) or _find(target)
+
+
+def preview(target: bytes) -> Route | None:
+    """The call behind *target* for the tensors that would reach a model."""
+    found = _V2_PREVIEW.fullmatch(target)
+    if found is None or (name := model_name(found[1])) is None:
+        return None
+    version = (found[2] or b"").decode()
+    return Route(PREVIEW, name, version, target.decode("ascii", "replace"))
 
 
 def model_name(raw: bytes) -> str | None:

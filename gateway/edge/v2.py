@@ -72,3 +72,12 @@ class V2Codec:
     def refuse(self, exchange: Exchange, error: GatewayError) -> Answer:  # noqa: ARG002 - as above
         """``{"error": message}``."""
         return refusal(error)
+
+
+class PreviewCodec(V2Codec):
+    """``/v2/models/{name}/preprocess``: the same spelling, counted as a protocol of its own."""
+
+    protocol = "v2-preprocess"
+
+    def __repr__(self) -> str:
+        return "<PreviewCodec>"

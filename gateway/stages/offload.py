@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a model's steps run: bound to the model of the moment, in place or in a thread."""
+"""Where a model's steps run: bound to the model of the moment, in place or in a thread.
+
+What takes longer than about a millisecond does not run on the event loop. How long a kernel takes
+is measured, since a byte of a picture costs a thousand times what a byte of a scaled vector does.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,9 @@ import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from functools import cache
 from threading import BoundedSemaphore
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -25,14 +28,13 @@ if TYPE_CHECKING:
     from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Tensor
 
-# Bytes of tensors that a slow kernel (softmax, top_k) handles in a few milliseconds and a quick one
-# (scale) in a tenth of one; an exchange of threads costs about as much as the latter.
-INLINE_BYTES: Final = 1 << 20
+T = TypeVar("T")
 
 
 class Offload:
     """At most *threads* kernels at a time and *backlog* more that wait for a thread.
 
+    One for a process, with a thread for each core: more of them would only wait for each other.
     numpy lets go of the interpreter in a kernel's heavy part, so the loop runs on meanwhile.
     *clock* gives the instants that deadlines are.
     """
@@ -61,6 +63,12 @@ class Offload:
 
         Raises DeadlineExceeded where *deadline* has passed before a thread could begin.
         """
+        return (await self.timed(kernel, tensors, deadline))[0]
+
+    async def timed(
+        self, kernel: Kernel, tensors: tuple[Tensor, ...], deadline: float = NEVER
+    ) -> tuple[tuple[Tensor, ...], float]:
+        """What `run` gives, and the seconds that it took once a thread had it."""
         if not self._places.acquire(blocking=False):
             raise Shed(f"{self._bound} large tensors are being processed; no more are taken")
         try:
@@ -78,72 +86,34 @@ class Offload:
 
     def _begin(
         self, kernel: Kernel, tensors: tuple[Tensor, ...], deadline: float
-    ) -> tuple[Tensor, ...]:
-        if deadline < self._clock():
+    ) -> tuple[tuple[Tensor, ...], float]:
+        started = self._clock()
+        if deadline < started:
             raise DeadlineExceeded("the deadline passed before the inputs could be preprocessed")
-        return kernel(tensors)
+        made = kernel(tensors)
+        return made, self._clock() - started
 
-    def _leave(self, _: Future[tuple[Tensor, ...]]) -> None:
+    def _leave(self, _: Future[tuple[tuple[Tensor, ...], float]]) -> None:
         self._places.release()
 
 
-class Pace:
-    """What a kernel of unknown cost has been seen to handle within *brief* seconds.
-
-    *limit*, in bytes, is the largest input whose run was last seen to be brief; at first it is
-    none, so the first run of each size is made in a thread. *clock* gives seconds.
-    """
-
-    def __init__(self, *, brief: float = 0.001, clock: Callable[[], float] = perf_counter) -> None:
-        self.limit = -1
-        self._brief = brief
-        self._clock = clock
-
-    def __repr__(self) -> str:
-        return f"<Pace {self.limit} bytes>"
-
-    def timed(self, kernel: Kernel) -> Kernel:
-        """*kernel*, each run of which is learned from."""
-
-        def run(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            started = self._clock()
-            made = kernel(tensors)
-            size = sum([tensor.nbytes for tensor in tensors])
-            if self._clock() - started < self._brief:
-                self.limit = max(self.limit, size)
-            else:
-                self.limit = min(self.limit, size - 1)
-            return made
-
-        return run
-
-
-@cache
-def all_cores() -> Offload:
-    """The threads of this process for what is heavy, one a core, shared by all models.
-
-    Kernels that wait hold no more than their encoded inputs, so more of them may wait.
-    """
-    return Offload(threads=len(os.sched_getaffinity(0)), backlog=128)
-
-
-class Bound:
-    """The kernel that *bind* makes for what *info* gives; made anew when that is another object."""
+class Bound(Generic[T]):
+    """What *bind* makes of what *info* gives, mostly a kernel; anew when that is another object."""
 
     def __init__(
-        self, bind: Callable[[ModelInfo], Kernel], info: Callable[[], ModelInfo | None]
+        self, bind: Callable[[ModelInfo], T], info: Callable[[], ModelInfo | None]
     ) -> None:
         self._bind = bind
         self._info = info
         self._seen: ModelInfo | None = None
-        self._kernel: Kernel
+        self._kernel: T
         self.batched = False
 
     def __repr__(self) -> str:
         return "<Bound>" if self._seen else "<Bound to nothing yet>"
 
-    def kernel(self) -> Kernel:
-        """The kernel for now; raises NoReadyEndpoint, ConfigError where the steps do not fit."""
+    def kernel(self) -> T:
+        """The one for now; raises NoReadyEndpoint, ConfigError where the steps do not fit."""
         info = self._info()
         if info is None:
             raise NoReadyEndpoint("the model is not loaded by any worker yet")
@@ -172,6 +142,11 @@ class Inline:
     def run(self, kernel: Kernel, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """What *kernel* makes of *tensors*."""
         return self._run(kernel, tensors)
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def ignore_float_errors() -> None:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from copy import copy
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gateway.errors import BadAnswer
-from gateway.stages.offload import INLINE_BYTES, Bound, Inline, Offload
+from gateway.stages.offload import Bound, Inline, Offload
+from gateway.stages.pace import INLINE_BYTES, Pace
 from gateway.steps import bind_outputs
 from gateway.wire.message import InferResponse
 
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class Postprocess:
-    """Runs *steps* on the outputs of each answer; above *inline_bytes* of them in a thread.
+    """Runs *steps* on the outputs of each answer; in a thread where they take long.
 
-    Steps rename, add and replace outputs, so the model is asked for all of its own, and what the
-    client asked for is chosen from the steps' result. *info* gives the model as workers describe it
-    now.
+    Long is what has proven so, and more than *inline_bytes*. Steps rename, add and replace outputs,
+    so the model is asked for all of its own, and what the client asked for is chosen from the
+    steps' result. *info* gives the model as workers describe it now.
     """
 
     def __init__(
@@ -41,35 +43,44 @@ class Postprocess:
         self._steps = tuple(steps)
         self._offload = offload if offload is not None else Offload(threads=1)
         self._inline = Inline().run
-        self._inline_bytes = min([inline_bytes, *(step.inline_bytes for step in self._steps)])
+        self._pace = Pace(
+            inline_bytes=min([inline_bytes, *(step.inline_bytes for step in self._steps)])
+        )
         self._bound = Bound(lambda model: bind_outputs(model, self._steps), info)
 
     def __repr__(self) -> str:
         kinds = ", ".join(step.kind for step in self._steps)
-        return f"<Postprocess [{kinds}] {self._bound!r}>"
+        return f"<Postprocess [{kinds}] {self._bound!r} {self._pace!r}>"
 
     async def __call__(self, request: InferRequest) -> InferResponse:
         """Answer *request*; raises BadAnswer for outputs that a step cannot take, Shed."""
         kernel = self._bound.kernel()
         wanted = request.outputs
-        response = await self._inner(_for_all_outputs(request) if wanted else request)
+        response = await self._inner(for_all_outputs(request) if wanted else request)
         given = response.outputs
-        if sum([tensor.nbytes for tensor in given]) <= self._inline_bytes:
+        size, pace = sum([tensor.nbytes for tensor in given]), self._pace
+        if size > pace.within:
+            outputs, seconds = await self._offload.timed(kernel, given)
+            pace.observe(size, seconds)
+        elif pace.due():
+            started = perf_counter()
             outputs = self._inline(kernel, given)
+            pace.observe(size, perf_counter() - started)
         else:
-            outputs = await self._offload.run(kernel, given)
+            outputs = self._inline(kernel, given)
         if wanted:
-            outputs = _chosen(outputs, wanted)
+            outputs = chosen(outputs, wanted)
         return InferResponse(outputs, version=response.version, parameters=response.parameters)
 
 
-def _for_all_outputs(request: InferRequest) -> InferRequest:
+def for_all_outputs(request: InferRequest) -> InferRequest:
+    """*request* as one for every output of the model."""
     changed = copy(request)
     changed.outputs = ()
     return changed
 
 
-def _chosen(outputs: tuple[Tensor, ...], wanted: tuple[RequestedOutput, ...]) -> tuple[Tensor, ...]:
+def chosen(outputs: tuple[Tensor, ...], wanted: tuple[RequestedOutput, ...]) -> tuple[Tensor, ...]:
     """Those of *outputs* that were asked for, in the order in which they were."""
     by_name = {tensor.name: tensor for tensor in outputs}
     try:

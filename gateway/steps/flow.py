@@ -24,6 +24,7 @@ from gateway.steps.step import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.steps.augment import Ensemble
     from gateway.wire.model import ModelInfo, TensorSpec
 
 T = TypeVar("T")
@@ -104,7 +105,9 @@ def bind_outputs(info: ModelInfo, steps: Sequence[OutputStep]) -> Kernel:
 
 
 def digest(
-    preprocess: Sequence[InputStep | Rewiring] = (), postprocess: Sequence[OutputStep] = ()
+    preprocess: Sequence[InputStep | Rewiring] = (),
+    postprocess: Sequence[OutputStep] = (),
+    ensemble: Ensemble | None = None,
 ) -> bytes:
     """32 bytes that differ where the steps' results may, for cache keys; raises ConfigError."""
     hashed = sha256(_EDITION)
@@ -117,6 +120,8 @@ def digest(
                 raise ConfigError([f"{section}[{at}] {step.kind}: {error}"]) from None
             hashed.update(f"|{step.kind} {len(recipe)}|".encode())
             hashed.update(recipe)
+    if ensemble is not None:
+        hashed.update(b"|augment " + ensemble.recipe())
     return hashed.digest()
 
 

@@ -217,7 +217,7 @@ class Cast(OneInput, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
         return TensorSpec(spec.name, self.source_type, spec.shape)
 
-    def change(self, spec: TensorSpec, *, batched: bool) -> Change:  # noqa: ARG002
+    def change(self, spec: TensorSpec, *, batched: bool) -> Change:
         """One conversion, behind a check where the new type holds less than the old."""
         target, before, after = self.to, NUMPY[spec.datatype], NUMPY[self.to]
         lossless = np.can_cast(before, after, "safe") or after.kind == "b"
@@ -225,8 +225,11 @@ class Cast(OneInput, frozen=True, kw_only=True, forbid_unknown_fields=True):
         def cast(tensor: Tensor) -> Tensor:
             values = np.frombuffer(tensor.data, before)
             if not lossless and not _holds(values, after):
+                row = ""
+                if batched:
+                    row = f", row {_first_row(values.reshape(tensor.rows, -1), after)}"
                 raise InvalidRequest(
-                    f"input '{tensor.name}': a value cannot be cast from "
+                    f"input '{tensor.name}'{row}: a value cannot be cast from "
                     f"{tensor.datatype} to {target}"
                 )
             return Tensor(tensor.name, target, tensor.shape, buffer(values.astype(after)))
@@ -275,6 +278,18 @@ def _bound(value: float | None, dtype: np.dtype[Any], what: str) -> Any:  # noqa
     if value != int(value) or not limits.min <= value <= limits.max:
         raise Misfit(f"{what} {value} is not a whole number of {dtype.name}'s range")
     return dtype.type(int(value))
+
+
+def _first_row(rows: Array, dtype: np.dtype[Any]) -> int:
+    """The first of *rows*, [n, values], that has a value without a counterpart in *dtype*."""
+    good, bad = 0, len(rows)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if _holds(rows[:middle], dtype):
+            good = middle
+        else:
+            bad = middle
+    return good
 
 
 def _holds(values: Array, dtype: np.dtype[Any]) -> bool:

@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 
 from gateway.errors import BadAnswer
+from gateway.steps.answer import Name, beside, made, put, wide
+from gateway.steps.answer import scores as scores_of
 from gateway.steps.step import (
     INTEGERS,
     Kernel,
@@ -18,13 +20,12 @@ from gateway.steps.step import (
     OneOutput,
     Tensors,
     added,
-    buffer,
     class_axis,
     find,
     replaced,
 )
 from gateway.wire.model import ModelInfo, TensorSpec
-from gateway.wire.tensor import NUMPY, Array, Tensor
+from gateway.wire.tensor import NUMPY, Tensor
 
 _INDEX = np.dtype("<i8")
 
@@ -32,13 +33,6 @@ Axis = Annotated[
     int,
     msgspec.Meta(
         description="Dimension of the classes, the batch counted; -1 (the default) is the last."
-    ),
-]
-Name = Annotated[
-    str,
-    msgspec.Meta(
-        description="Name of a further output for the result; without it the result takes the "
-        "place of the output it was made of."
     ),
 ]
 
@@ -60,14 +54,14 @@ class Softmax(OneOutput, frozen=True, kw_only=True, forbid_unknown_fields=True):
         spec = info.outputs[self.place(info)]
         axis = class_axis(spec, self.axis, batched=info.batched)
         name, datatype, dtype = spec.name, spec.datatype, NUMPY[spec.datatype]
-        wide = np.dtype("<f4") if datatype == "FP16" else dtype
+        computed = wide(datatype)
 
         def softmax(tensors: Tensors) -> Tensors:
             at = find(tensors, name, datatype)
-            scores = _scores(tensors[at], axis).astype(wide, copy=False)
+            scores = scores_of(tensors[at], axis).astype(computed, copy=False)
             powers = np.exp(scores - scores.max(axis=axis, keepdims=True))
             powers /= powers.sum(axis=axis, keepdims=True)
-            return _put(tensors, at, _tensor(name, datatype, powers.astype(dtype, copy=False)))
+            return put(tensors, at, made(name, datatype, powers.astype(dtype, copy=False)))
 
         return softmax
 
@@ -86,7 +80,7 @@ class Argmax(OneOutput, frozen=True, kw_only=True, forbid_unknown_fields=True):
         spec = info.outputs[at]
         axis = class_axis(spec, self.axis, batched=info.batched)
         shape = (*spec.shape[:axis], *spec.shape[axis + 1 :])
-        return _beside(info, at, self.name, TensorSpec(self.name or spec.name, "INT64", shape))
+        return beside(info, at, self.name, TensorSpec(self.name or spec.name, "INT64", shape))
 
     def bind(self, info: ModelInfo) -> Kernel:
         """The kernel."""
@@ -96,9 +90,9 @@ class Argmax(OneOutput, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
         def argmax(tensors: Tensors) -> Tensors:
             at = find(tensors, name, datatype)
-            best = _scores(tensors[at], axis).argmax(axis=axis)
-            tensor = _tensor(result or name, "INT64", np.asarray(best, _INDEX))
-            return (*tensors, tensor) if result else _put(tensors, at, tensor)
+            best = scores_of(tensors[at], axis).argmax(axis=axis)
+            tensor = made(result or name, "INT64", np.asarray(best, _INDEX))
+            return (*tensors, tensor) if result else put(tensors, at, tensor)
 
         return argmax
 
@@ -140,14 +134,14 @@ class TopK(OneOutput, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
         def top_k(tensors: Tensors) -> Tensors:
             at = find(tensors, name, datatype)
-            scores = _scores(tensors[at], -1)
+            scores = scores_of(tensors[at], -1)
             if scores.shape[-1] < k:
                 raise BadAnswer(
                     f"output '{name}': {scores.shape[-1]} classes came, top_k needs {k}"
                 )
             order = np.argsort(-scores, axis=-1, kind="stable")[..., :k]
-            highest = _tensor(name, datatype, np.take_along_axis(scores, order, -1))
-            return (*_put(tensors, at, highest), _tensor(classes, "INT64", order))
+            highest = made(name, datatype, np.take_along_axis(scores, order, -1))
+            return (*put(tensors, at, highest), made(classes, "INT64", order))
 
         return top_k
 
@@ -172,6 +166,13 @@ class Labels(OneOutput, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "'names' the labels of the model's own repository are used."
         ),
     ] = ""
+    padding: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="The name of class -1, with which detections pad; without it -1 is an "
+            "error, as every class without a name is."
+        ),
+    ] = None
     name: Name = ""
 
     def __post_init__(self) -> None:
@@ -187,7 +188,7 @@ class Labels(OneOutput, frozen=True, kw_only=True, forbid_unknown_fields=True):
         at = self.place(info, rank=0)
         spec = info.outputs[at]
         self._vocabulary(info, spec)
-        changed = _beside(
+        changed = beside(
             info, at, self.name, TensorSpec(self.name or spec.name, "BYTES", spec.shape)
         )
         labels = dict(changed.labels)
@@ -198,21 +199,25 @@ class Labels(OneOutput, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The kernel; raises BadAnswer for a class that has no name."""
         spec = info.outputs[self.place(info, rank=0)]
         name, datatype, result = spec.name, spec.datatype, self.name
+        vocabulary = self._vocabulary(info, spec)
+        count, least = len(vocabulary), 0
+        if self.padding is not None:
+            # Behind all others, where index -1 finds it.
+            vocabulary, least = (*vocabulary, self.padding), -1
         elements = [
-            struct.pack("<I", len(raw)) + raw
-            for raw in (text.encode() for text in self._vocabulary(info, spec))
+            struct.pack("<I", len(raw)) + raw for raw in (text.encode() for text in vocabulary)
         ]
 
         def labels(tensors: Tensors) -> Tensors:
             at = find(tensors, name, datatype)
             classes = tensors[at]
             numbers = np.frombuffer(classes.data, NUMPY[datatype]).tolist()
-            if numbers and not 0 <= min(numbers) <= max(numbers) < len(elements):
-                wrong = min(numbers) if min(numbers) < 0 else max(numbers)
-                raise BadAnswer(f"output '{name}': class {wrong}, but {len(elements)} have names")
+            if numbers and not least <= min(numbers) <= max(numbers) < count:
+                wrong = min(numbers) if min(numbers) < least else max(numbers)
+                raise BadAnswer(f"output '{name}': class {wrong}, but {count} have names")
             data = b"".join([elements[number] for number in numbers])
             tensor = Tensor(result or name, "BYTES", classes.shape, data)
-            return (*tensors, tensor) if result else _put(tensors, at, tensor)
+            return (*tensors, tensor) if result else put(tensors, at, tensor)
 
         return labels
 
@@ -235,29 +240,3 @@ class Labels(OneOutput, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if not lines or not all(line.strip() for line in lines):
             raise Misfit(f"labels file '{self.file}' must have one name on every line")
         return tuple(line.strip() for line in lines)
-
-
-def _beside(info: ModelInfo, at: int, name: str, spec: TensorSpec) -> ModelInfo:
-    """*info* with *spec* in place *at*, or, if it has a *name* of its own, as a further output."""
-    if not name:
-        return msgspec.structs.replace(info, outputs=replaced(info.outputs, at, spec))
-    labels = dict(info.labels)
-    if names := labels.get(info.outputs[at].name):
-        labels[name] = names
-    return msgspec.structs.replace(info, outputs=added(info.outputs, spec), labels=labels)
-
-
-def _scores(tensor: Tensor, axis: int) -> Array:
-    scores = tensor.array()
-    if scores.ndim <= max(axis, 0) or not scores.shape[axis]:
-        raise BadAnswer(f"output '{tensor.name}': shape {list(tensor.shape)} has no classes")
-    return scores
-
-
-def _tensor(name: str, datatype: str, array: Array) -> Tensor:
-    flat = np.ascontiguousarray(array).reshape(-1)
-    return Tensor(name, datatype, array.shape, buffer(flat))
-
-
-def _put(tensors: Tensors, at: int, tensor: Tensor) -> Tensors:
-    return (*tensors[:at], tensor, *tensors[at + 1 :])

@@ -40,8 +40,8 @@ class Step(Protocol):
 
     *inline_bytes* of tensors are handled in about a millisecond; more of them take a thread. 0 is
     for a step whose cost nobody can know before it has run; below 0 all do, as for what is small
-    only while it is encoded. *rows_apart*: a row becomes the same
-    whatever rows are beside it; where padding says otherwise, requests are never merged before it.
+    only while it is encoded. *rows_apart*: a row becomes the same whatever rows are beside it;
+    where padding says otherwise, requests are never merged before it.
     """
 
     kind: ClassVar[str]
@@ -203,19 +203,12 @@ class Conversion(OneInput, frozen=True, kw_only=True, forbid_unknown_fields=True
         raise NotImplementedError
 
 
-class OneOutput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An output step that reads one output; what it makes replaces that or stands beside it."""
-
-    output: Annotated[
-        str,
-        msgspec.Meta(description="Name of the output; needed where several are of a fitting type."),
-    ] = ""
+class OnOutputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An output step as most are: complete in itself, quick, and blind to what is beside a row."""
 
     kind: ClassVar[str]
     inline_bytes: ClassVar[int] = QUICK
     rows_apart: ClassVar[bool] = True
-    # The datatypes that a step can read.
-    reads: ClassVar[frozenset[str]] = FLOATS
 
     def faults(self) -> Iterable[tuple[str, str]]:
         """None: most steps are complete in themselves."""
@@ -229,6 +222,18 @@ class OneOutput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def recipe(self) -> bytes:
         """The fields."""
         return msgspec.msgpack.encode(self)
+
+
+class OneOutput(OnOutputs, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An output step that reads one output; what it makes replaces that or stands beside it."""
+
+    output: Annotated[
+        str,
+        msgspec.Meta(description="Name of the output; needed where several are of a fitting type."),
+    ] = ""
+
+    # The datatypes that a step can read.
+    reads: ClassVar[frozenset[str]] = FLOATS
 
     def after(self, info: ModelInfo) -> ModelInfo:
         """See `OutputStep.after`."""

@@ -152,8 +152,9 @@ class Tokenize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         def tokenize(tensors: Tensors) -> Tensors:
             given = next((tensor for tensor in tensors if tensor.name == name), None)
             if given is None or given.datatype != "BYTES" or len(given.shape) != 1:
+                came = "none" if given is None else f"{given.datatype}{list(given.shape)}"
                 raise InvalidRequest(
-                    f"input '{name}': expected BYTES of shape [-1], one text a row"
+                    f"input '{name}': {came} given, BYTES of shape [-1] expected, one text a row"
                 )
             rows = texts(given, max_bytes=most_bytes)
             least = fixed or width(1, multiple_of=multiple_of, most=most)

@@ -115,6 +115,15 @@ def worker_command(
     return python("backends", worker.path, *pairs, "--die-with-parent")
 
 
+def describing_command(worker: WorkerConfig, *, model: str) -> tuple[str, ...]:
+    """The command that prints what *worker*'s *model* takes and gives, and ends."""
+    version = () if worker.version is None else ("--version", str(worker.version))
+    providers = ",".join(worker.providers)
+    return python(
+        "backends", worker.path, "--describe", "--name", model, *version, "--providers", providers
+    )
+
+
 def python(module: str, *arguments: str) -> tuple[str, ...]:
     """The command that runs *module* of this very program.
 

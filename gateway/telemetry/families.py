@@ -178,6 +178,11 @@ class Telemetry:
             "Cached answers that the model was asked for again, by whether it gave the same.",
             "model", "result",
         )  # fmt: skip
+        self.augment_rows = counter(
+            "infergate_augment_rows_total",
+            "Rows that came to test-time augmentation, that were augmented, and sent in addition.",
+            "model", "kind",
+        )  # fmt: skip
         self.worker_restarts = counter(
             "infergate_worker_restarts_total",
             "Processes started again after they ended, by worker and reason.",

@@ -150,6 +150,10 @@ class Pool(Choice):
         """Tell whoever waits for a slot."""
         if self.leaving:
             self._let_go(endpoint)
+        self.tell()
+
+    def tell(self) -> None:
+        """Call whoever waits for a change."""
         for callback in self._on_change:
             callback()
 

@@ -27,6 +27,7 @@ CONFIG = {
             "hedge": {},
             "preprocess": [{"scale": {"factor": 0.5}}],
             "postprocess": [{"softmax": {}}],
+            "augment": {"views": [{"identity": {}}]},
         },
         "vectors": {
             "backends": [{"address": "tcp:127.0.0.1:1"}],
@@ -37,6 +38,11 @@ CONFIG = {
         "placed": {
             "backends": [{"address": "tcp:127.0.0.1:1"}],
             "policy": {"consistent_hash": {}},
+        },
+        "placed-views": {
+            "backends": [{"address": "tcp:127.0.0.1:1"}],
+            "policy": {"consistent_hash": {}},
+            "augment": {"views": [{"identity": {}}]},
         },
         "by-header": {
             "backends": [{"address": "tcp:127.0.0.1:1"}],
@@ -55,6 +61,9 @@ LAWS = [
     ("Cache", "Preprocess", "a hit costs no processor time"),
     ("Cache", "Postprocess", "what is kept is finished"),
     ("Preprocess", "Batch", "only finished tensors have a shape to merge on"),
+    ("Postprocess", "Augment", "the steps see the merged outputs"),
+    ("Preprocess", "Augment", "views are made of finished tensors"),
+    ("Augment", "Batch", "the views of a row are rows of one batch"),
     ("Batch", "Retry", "a failed attempt sends the same batch, and nobody queues twice"),
     ("Retry", "Balance", "every attempt picks afresh"),
     ("Retry", "Hedge", "a hedge is part of the attempt that it helps"),
@@ -91,7 +100,7 @@ def test_the_stages_stand_in_their_order(gateway: Gateway) -> None:
     """The list, from the outside in."""
     assert names(gateway.service) == ["Observe", "Rescue", "Deadline", "Admission", "Infer"]
     assert names(gateway.models["full"].service) == [
-        "Cache", "Postprocess", "Preprocess", "Batch", "Retry", "Hedge", "Balance",
+        "Cache", "Postprocess", "Preprocess", "Augment", "Batch", "Retry", "Hedge", "Balance",
     ]  # fmt: skip
 
 
@@ -99,6 +108,10 @@ def test_a_model_has_only_the_stages_that_it_asks_for(gateway: Gateway) -> None:
     """Without a section there is no stage."""
     assert names(gateway.models["bare"].service) == ["Batch", "Retry", "Balance"]
     assert names(gateway.models["placed"].service) == ["QuestionKey", "Batch", "Retry", "Balance"]
+    # The views of a row go where the row goes.
+    assert names(gateway.models["placed-views"].service) == [
+        "QuestionKey", "Augment", "Batch", "Retry", "Balance",
+    ]  # fmt: skip
     assert names(gateway.models["by-header"].service) == ["Batch", "Retry", "Balance"]
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from gateway.errors import BadAnswer, InvalidRequest
 from gateway.stages.merge import split
 from gateway.steps import (
     POSTPROCESS,
@@ -174,22 +176,6 @@ def test_batch_has_the_results_of_its_rows(
             assert without_padding(row.outputs) == without_padding(single)
 
 
-def test_threads_do_not_disturb_each_other(
-    bound: Bound, rng: Callable[[], np.random.Generator]
-) -> None:
-    """A kernel is shared by all threads, and keeps nothing between two calls."""
-    given = [
-        tuple(tensor(spec, np.random.default_rng(seed), case=bound.case) for spec in bound.given)
-        for seed in range(8)
-    ]
-    alone = [content(bound.kernel(tensors)) for tensors in given]
-
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(bound.kernel, given * 2))
-
-    assert [content(made) for made in together] == alone * 2
-
-
 def test_batch_of_no_rows_stays_empty(
     batched: Bound, rng: Callable[[], np.random.Generator]
 ) -> None:
@@ -199,6 +185,86 @@ def test_batch_of_no_rows_stays_empty(
     made = batched.kernel(given)
 
     assert [(t.rows, t.nbytes) for t in made] == [(0, 0)] * len(batched.made)
+
+
+def test_threads_have_the_results_of_one(
+    bound: Bound, rng: Callable[[], np.random.Generator]
+) -> None:
+    """Kernels are shared by the threads of the pool, and keep nothing between calls."""
+    given = [
+        tuple(tensor(spec, np.random.default_rng([7, at]), case=bound.case) for spec in bound.given)
+        for at in range(16)
+    ]
+    expected = [content(bound.kernel(tensors)) for tensors in given]
+    together = threading.Barrier(4)
+
+    def work(part: int) -> list[object]:
+        together.wait(30)
+        return [content(bound.kernel(given[at])) for at in range(part, 16, 4)]
+
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(work, range(4)))
+
+    assert [parts[at % 4][at // 4] for at in range(16)] == expected
+
+
+def test_a_result_shares_no_buffer_that_could_change(
+    bound: Bound, rng: Callable[[], np.random.Generator]
+) -> None:
+    """What was made stays as it is, whatever is made next."""
+    first = bound.kernel(tuple(tensor(spec, rng(), case=bound.case) for spec in bound.given))
+    before = content(first)
+
+    bound.kernel(
+        tuple(tensor(spec, np.random.default_rng(8), case=bound.case) for spec in bound.given)
+    )
+
+    assert content(first) == before
+
+
+def test_a_row_has_its_result_wherever_it_stands(
+    batched: Bound, rng: Callable[[], np.random.Generator]
+) -> None:
+    """Rows in another order have their results in that order."""
+    given = tuple(tensor(spec, rng(), case=batched.case) for spec in batched.given)
+    order = np.random.default_rng(9).permutation(ROWS)
+    turned = tuple(Tensor.of(t.name, t.array()[order], datatype=t.datatype) for t in given)
+
+    expected = split(InferResponse(batched.kernel(given)), [1] * ROWS)
+    found = split(InferResponse(batched.kernel(turned)), [1] * ROWS)
+
+    bare = content if getattr(batched.case.step, "rows_apart", True) else without_padding
+    in_order = [bare(expected[at].outputs) for at in order]
+    assert [bare(row.outputs) for row in found] == in_order
+
+
+@pytest.mark.parametrize("case", INPUT_CASES, ids=str)
+def test_an_input_of_another_type_is_refused_by_name(
+    case: Case, rng: Callable[[], np.random.Generator]
+) -> None:
+    """The client's fault, told in its words."""
+    bound = Bound(case)
+    spec, *others = bound.given
+    other = "INT16" if spec.datatype != "INT16" else "FP64"
+    shape = tuple(ROWS if dimension == -1 else dimension for dimension in spec.shape)
+    sent = Tensor.of(spec.name, np.zeros(shape, NUMPY[other]))
+
+    with pytest.raises(InvalidRequest) as caught:
+        bound.kernel((sent, *[tensor(each, rng(), case=case) for each in others]))
+
+    assert f"'{spec.name}'" in str(caught.value)
+    assert other in str(caught.value)
+    assert spec.datatype in str(caught.value)
+
+
+@pytest.mark.parametrize("case", OUTPUT_CASES, ids=str)
+def test_an_output_that_is_not_there_is_a_bad_answer(case: Case) -> None:
+    """The worker's fault, which must not look like the client's or like ours."""
+    kernel = Bound(case).kernel
+    if case.step.kind == "rename":
+        pytest.skip("it looks at no output; the codec misses what is not there")
+    with pytest.raises(BadAnswer, match="'"):
+        kernel(())
 
 
 def test_digest_depends_on_every_step_and_its_fields() -> None:

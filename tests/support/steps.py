@@ -296,6 +296,10 @@ INPUT_CASES = [
         some_jpeg,
     ),
 ]
+BOXES = model(
+    outputs=(TensorSpec("b", "FP32", (-1, 8, 4)), TensorSpec("s", "FP32", (-1, 8, 3))),
+    labels={"s": ("cat", "dog", "bird")},
+)
 OUTPUT_CASES = [
     Case(output_step("argmax"), gives("FP32", -1, 6, labels=LABELS)),
     Case(output_step("argmax", name="best", axis=1), gives("FP16", *_IMAGE)),
@@ -312,4 +316,35 @@ OUTPUT_CASES = [
     Case(output_step("l2_normalize"), gives("FP32", -1, 300)),
     Case(output_step("labels"), gives("INT64", -1, labels=LABELS)),
     Case(output_step("labels", names=["no", "yes"], name="word"), gives("UINT8", -1, 2)),
+    Case(output_step("labels", names=["no", "yes"], padding="none"), gives("INT64", -1, 2)),
+    Case(output_step("sigmoid"), gives("FP32", -1, 6)),
+    Case(output_step("sigmoid", name="p"), gives("FP16", -1)),
+    Case(output_step("threshold", at=0.5), gives("FP32", -1, 6)),
+    Case(output_step("threshold", at=[0, 0.5, 1], name="yes"), gives("FP16", -1, 3)),
+    Case(output_step("threshold", at=0.25, column=1), gives("FP64", -1, 2)),
+    Case(output_step("calibrate", temperature=1.5), gives("FP32", -1, 6)),
+    Case(output_step("calibrate", temperature=0.5, name="p"), gives("FP16", -1, 3)),
+    Case(output_step("inverse_scale", mean=3, scale=[1, 2, 4]), gives("FP32", -1, 3)),
+    Case(output_step("inverse_scale", scale=0.5, log="log1p", name="euro"), gives("FP64", -1)),
+    Case(output_step("detections", boxes="b", scores="s", max=3, min_score=0, iou=0.1), BOXES),
+    Case(
+        output_step("detections", boxes="y", form="cxcywh", max=4, min_score=0),
+        gives("FP32", -1, 9, 7),
+    ),
+    Case(
+        output_step(
+            "detections",
+            boxes="y",
+            form="xywh",
+            transposed=True,
+            objectness=True,
+            max=2,
+            min_score=0,
+            per_class=False,
+            candidates=5,
+        ),
+        gives("FP16", -1, 7, 9),
+    ),
+    Case(output_step("select", outputs=["s"]), BOXES),
+    Case(output_step("rename", outputs={"b": "boxes", "s": "b"}), BOXES),
 ]

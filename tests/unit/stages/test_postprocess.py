@@ -124,4 +124,5 @@ async def test_an_unknown_model_is_not_ready() -> None:
     with pytest.raises(NoReadyEndpoint):
         await under_test(ask())
     assert inner.asked == []
-    assert repr(under_test) == "<Postprocess [argmax, labels] <Bound to nothing yet>>"
+    state = "<Bound to nothing yet> <Pace of up to 16384 bytes on the loop>"
+    assert repr(under_test) == f"<Postprocess [argmax, labels] {state}>"

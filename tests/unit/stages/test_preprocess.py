@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from threading import current_thread
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from gateway.errors import InvalidRequest, NoReadyEndpoint
+from gateway.errors import InvalidRequest, NoReadyEndpoint, Shed
 from gateway.stages.merge import compatibility, finished
+from gateway.stages.offload import Offload
 from gateway.stages.preprocess import Preprocess
 from gateway.steps.numeric import Scale
 from gateway.wire.message import InferRequest, RequestedOutput
@@ -88,13 +90,13 @@ async def test_large_tensors_are_processed_in_a_thread(rows: int, *, offloaded: 
     inner = PromptService()
     stage = Preprocess(inner, steps=[SCALE], info=model, inline_bytes=4 * 24, deferred_bytes=-1)
     submitted: list[object] = []
-    run = stage._offload.run
+    run = stage._offload.timed
 
     async def watched(*arguments: object) -> object:
         submitted.append(arguments)
         return await run(*arguments)  # type: ignore[arg-type]
 
-    stage._offload.run = watched  # type: ignore[method-assign, assignment]
+    stage._offload.timed = watched  # type: ignore[method-assign, assignment]
     await stage(ask(rows))
     stage._offload.close()
 
@@ -144,7 +146,10 @@ async def test_an_unknown_model_is_not_ready() -> None:
 
     with pytest.raises(NoReadyEndpoint):
         await stage(ask())
-    assert repr(stage) == "<Preprocess [scale] <Bound to nothing yet>>"
+    assert (
+        repr(stage)
+        == "<Preprocess [scale] <Bound to nothing yet> <Pace of up to 16384 bytes on the loop>>"
+    )
 
 
 async def test_a_small_input_is_left_to_the_batch() -> None:
@@ -208,22 +213,15 @@ class Costly:
 
 async def test_a_step_of_unknown_cost_runs_on_the_loop_once_it_has_proven_brief() -> None:
     """First in a thread, and again when it turns out to take long."""
-    seconds = iter([0.0001, 0.0001, 0.0001, 0.5, 0.0001])
-    now = 0.0
-    calls = 0
-
-    def clock() -> float:
-        # The second look at each run's clock is at its end.
-        nonlocal now, calls
-        calls += 1
-        if calls % 4 == 3:
-            now += next(seconds)
-        return now
-
-    step: Any = Costly()
+    clock = Slow(0.0001)
+    step: Any = Costly(rows_apart=False)
     stage = Preprocess(PromptService(), steps=[step], info=model, clock=clock)
-    for rows in (2, 2, 1, 2, 2):
+    for rows in (2, 2, 1):
         await stage(ask(rows))
+    clock.seconds = 0.5
+    for rows in (2, 2):
+        await stage(ask(rows))
+    stage._offload.close()
 
     assert step.threads == ["steps", "MainThread", "MainThread", "MainThread", "steps"]
 
@@ -244,3 +242,61 @@ async def test_only_what_a_batch_of_stays_brief_is_left_to_it(step: Any, *, defe
     await Preprocess(inner, steps=[step], info=model)(ask())
     assert (inner.asked[0].finish is not None) is deferred
     assert bool(step.threads) is not deferred
+
+
+class Slow:
+    """A clock on which every reading comes so many seconds after the last one."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.now = seconds, 0.0
+
+    def __call__(self) -> float:
+        """The next instant."""
+        self.now += self.seconds
+        return self.now
+
+
+async def test_steps_that_prove_slow_leave_the_loop_whatever_their_size() -> None:
+    """A byte of a picture costs a thousand times what a byte of a vector does."""
+    inner = PromptService()
+    stage = Preprocess(inner, steps=[SCALE], info=model, clock=Slow(0.005))
+    first, second = ask(), ask()
+
+    await stage(first)
+    sent = finished(inner.asked[0])
+    stage._inline = None  # type: ignore[assignment] # any use of it would fail
+    await stage(second)
+    stage._offload.close()
+
+    # The first was left to its batch, where it took 5 ms.
+    assert inner.asked[0].finish is not None
+    assert inner.asked[1].finish is None
+    assert sent.inputs[0].array().tolist() == inner.asked[1].inputs[0].array().tolist()
+
+
+async def test_a_full_pool_sheds() -> None:
+    """What cannot be processed in time is refused at once."""
+    pool = Offload(threads=1, backlog=0)
+    entered, opened = threading.Event(), threading.Event()
+
+    def held(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        entered.set()
+        assert opened.wait(30)
+        return tensors
+
+    busy = asyncio.ensure_future(pool.run(held, ask().inputs))
+    await asyncio.sleep(0)
+    assert entered.wait(30)
+    inner = PromptService()
+    stage = Preprocess(
+        inner, steps=[SCALE], info=model, offload=pool, inline_bytes=0, deferred_bytes=-1
+    )
+
+    with pytest.raises(Shed, match="no more are taken"):
+        await stage(ask())
+    opened.set()
+    await busy
+    await stage(ask())
+    pool.close()
+
+    assert len(inner.asked) == 1

@@ -273,3 +273,15 @@ def test_unknown_fields_are_refused() -> None:
     """A misspelt field must not be a default."""
     with pytest.raises(msgspec.ValidationError, match="unknown field `factr`"):
         msgspec.convert({"factor": 1, "factr": 2}, PREPROCESS["scale"])
+
+
+@pytest.mark.parametrize("row", range(5))
+def test_cast_names_the_row_that_cannot_be_cast(row: int) -> None:
+    """The first of them, as the client counts."""
+    values = np.zeros((5, 2), np.int64)
+    values[row:, 1] = 300
+    step = input_step("cast", **{"from": "INT64", "to": "INT8"})
+    kernel = bind_inputs(takes("INT8", -1, 2), [step])
+
+    with pytest.raises(InvalidRequest, match=f"input 'x', row {row}: a value cannot be cast"):
+        kernel((Tensor.of("x", values),))
