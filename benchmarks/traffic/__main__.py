@@ -89,6 +89,7 @@ async def overload(name: str, seconds: float) -> dict[str, float]:
             "refused p50 ms": load.percentile(0.5, accepted=False) * 1000,
             "refused p99 ms": load.percentile(0.99, accepted=False) * 1000,
             "recovered after s": recovered,
+            "generator late ms": max(load.lag, after.lag) * 1000,
         }
 
 
@@ -108,7 +109,8 @@ async def one_slow(name: str, seconds: float) -> dict[str, float]:
             "healthy p99 ms": before * 1000,
             "one slow p99 ms": behind * 1000,
             "ratio": behind / before,
-            "not answered": failed,
+            "not answered %": failed * 100,
+            "generator late ms": max(healthy.lag, slow.lag) * 1000,
         }
 
 
@@ -144,7 +146,7 @@ def main() -> None:
         for name in [*names[shift:], *names[:shift]]:
             over[name].append(asyncio.run(overload(name, options.seconds)))
             slow[name].append(asyncio.run(one_slow(name, options.slow_seconds)))
-            print(name, json.dumps({**over[name][-1], **slow[name][-1]}), flush=True)
+            print(name, json.dumps([over[name][-1], slow[name][-1]]), flush=True)
     commit, dirty = machine.commit()
     today = dt.datetime.now(dt.UTC).date().isoformat()
     facts = "\n".join(f"- {key}: {value}" for key, value in machine.facts().items())
