@@ -84,7 +84,7 @@ async def measure(path: Path, seconds: float, rounds: int) -> None:
     while store.writes.bytes:  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(0.01)
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        f"unix://{path}", max_connections=64, timeout=1
+        f"unix://{path}", max_connections=64, timeout=60
     )
     client = redis.asyncio.Redis(connection_pool=pool)
 
