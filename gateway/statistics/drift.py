@@ -48,7 +48,8 @@ def psi(
     """Population stability index of counts by bin, both [bins]: sum (q - p) ln(q / p).
 
     Without drift (1/n + 1/m) chi-square of bins - 1: B. Yurdakul, "Statistical properties of
-    population stability index", 2018. Half a row stands in for an empty bin.
+    population stability index", 2018. Half a row stands in for an empty bin. The limit needs some
+    20 rows a bin: with 5 it alarms 9 times in 100 instead of 5, where `chi_square` still holds.
     """
     p, q, n, m, bins = _shares(reference, current, smooth=True)
     distance = float(((q - p) * np.log(q / p)).sum())
