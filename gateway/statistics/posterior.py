@@ -9,6 +9,7 @@ precision, recall and F-score", 2005. The prior is the choice that matters: docs
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -39,7 +40,6 @@ class Posterior:
         met = (cells.sum(axis=0) + cells.sum(axis=1)) > 0
         size = len(cells)
         self._listed = matrix.listed
-        self._cells = cells
         prior = np.zeros_like(cells)
         known = np.flatnonzero(met)
         if len(known) > 1:
@@ -48,9 +48,10 @@ class Posterior:
         shape = (cells + prior).ravel()
         count = max(200, min(draws, _MOST_CELLS // max(size * size, 1)))
         # Gamma variables are a Dirichlet up to their sum, which no figure here depends on.
-        self._draws: Floats = random.standard_gamma(shape, size=(count, len(shape))).reshape(
-            count, size, size
-        )
+        drawn = random.standard_gamma(shape, size=(count, len(shape))).reshape(count, size, size)
+        # Every figure is one of the diagonal and the margins: far smaller than the matrices.
+        self._drawn = _Margins.of(drawn)
+        self._seen = _Margins.of(cells[None])
 
     def average(
         self, part: Literal["precision", "recall", "f"], how: str, *, level: float = 0.95
@@ -60,17 +61,19 @@ class Posterior:
         *how* is "macro", "weighted" or "micro". A class without rows counts as 0, as it does by
         default in the figure itself.
         """
-        return self._interval(lambda cells: _average(cells, self._listed, part, how), level, 0.0)
+        return self._interval(lambda each: _average(each, self._listed, part, how), level, 0.0)
 
     def figure(self, name: Figure, *, level: float = 0.95) -> Interval:
         """The interval of a figure of the whole matrix."""
         return self._interval(_FIGURES[name], level, 0.0 if name == "balanced_accuracy" else -1.0)
 
-    def _interval(self, figure: Callable[[Floats], Floats], level: float, least: float) -> Interval:
-        if not self._cells.any():
+    def _interval(
+        self, figure: Callable[[_Margins], Floats], level: float, least: float
+    ) -> Interval:
+        if not self._seen.true.any():
             return Interval(least, 1.0)
-        drawn = figure(self._draws)
-        value = float(figure(self._cells[None])[0])
+        drawn = figure(self._drawn)
+        value = float(figure(self._seen)[0])
         tail = (1 - level) / 2
         lower, middle, upper = np.quantile(drawn, [tail, 0.5, 1 - tail])
         moved = value - middle
@@ -79,48 +82,55 @@ class Posterior:
         )
 
 
-def _parts(cells: Floats) -> tuple[Floats, Floats, Floats]:
-    """Hit, predicted and true weights, each [draws, C]."""
-    return np.einsum("dii->di", cells), cells.sum(axis=1), cells.sum(axis=2)
+@dataclass(frozen=True, slots=True)
+class _Margins:
+    """Hit, predicted and true weights of matrices, each [draws, C]."""
+
+    hit: Floats
+    predicted: Floats
+    true: Floats
+
+    @classmethod
+    def of(cls, cells: Floats) -> _Margins:
+        return cls(np.einsum("dii->di", cells).copy(), cells.sum(axis=1), cells.sum(axis=2))
 
 
-def _average(cells: Floats, listed: int, part: str, how: str) -> Floats:
-    hit, predicted, true = (one[:, :listed] for one in _parts(cells))
+def _average(each: _Margins, listed: int, part: str, how: str) -> Floats:
+    parts = (each.hit, each.predicted, each.true)
+    hit, predicted, true = (one[:, :listed] for one in parts)
     if how == "micro":
         hit, predicted, true = (one.sum(axis=1, keepdims=True) for one in (hit, predicted, true))
     if part == "precision":
-        each = ratio(hit, predicted, 0.0)
+        values = ratio(hit, predicted, 0.0)
     elif part == "recall":
-        each = ratio(hit, true, 0.0)
+        values = ratio(hit, true, 0.0)
     else:
-        each = ratio(2 * hit, predicted + true, 0.0)
+        values = ratio(2 * hit, predicted + true, 0.0)
     if how == "weighted":
-        return np.asarray(ratio((each * true).sum(axis=1), true.sum(axis=1), 0.0))
-    return np.asarray(each.mean(axis=1))
+        return np.asarray(ratio((values * true).sum(axis=1), true.sum(axis=1), 0.0))
+    return np.asarray(values.mean(axis=1))
 
 
-def _balanced(cells: Floats) -> Floats:
-    hit, _, true = _parts(cells)
-    present = (true > 0).sum(axis=1)
-    return ratio(ratio(hit, true, 0.0).sum(axis=1), present, 0.0)
+def _balanced(each: _Margins) -> Floats:
+    present = (each.true > 0).sum(axis=1)
+    return ratio(ratio(each.hit, each.true, 0.0).sum(axis=1), present, 0.0)
 
 
-def _matthews(cells: Floats) -> Floats:
-    hit, predicted, true = _parts(cells)
+def _matthews(each: _Margins) -> Floats:
+    predicted, true = each.predicted, each.true
     total = true.sum(axis=1)
     spread = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (true**2).sum(axis=1))
-    above = hit.sum(axis=1) * total - (predicted * true).sum(axis=1)
+    above = each.hit.sum(axis=1) * total - (predicted * true).sum(axis=1)
     return ratio(above, np.sqrt(np.maximum(spread, 0.0)), 0.0)
 
 
-def _kappa(cells: Floats) -> Floats:
-    hit, predicted, true = _parts(cells)
-    total = true.sum(axis=1)
-    chance = ratio((predicted * true).sum(axis=1), total)
-    return 1 - ratio(total - hit.sum(axis=1), total - chance, 0.0)
+def _kappa(each: _Margins) -> Floats:
+    total = each.true.sum(axis=1)
+    chance = ratio((each.predicted * each.true).sum(axis=1), total)
+    return 1 - ratio(total - each.hit.sum(axis=1), total - chance, 0.0)
 
 
-_FIGURES: Final[dict[Figure, Callable[[Floats], Floats]]] = {
+_FIGURES: Final[dict[Figure, Callable[[_Margins], Floats]]] = {
     "balanced_accuracy": _balanced,
     "matthews": _matthews,
     "kappa": _kappa,
