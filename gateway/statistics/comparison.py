@@ -136,16 +136,25 @@ class Decision:
     without_labels: bool
 
 
-def decide(pairs: Pairs, *, margin: float, alpha: float = 0.05, least: int = 0) -> Decision:
+def decide(
+    pairs: Pairs,
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    least: int = 0,
+    labels_at_random: bool = False,
+) -> Decision:
     """Whether the candidate may be promoted: proven to be worse by less than *margin*, of all rows.
 
-    Two bets are averaged, which keeps them one bet. The first takes labelled rows, and is valid
-    where labels come whatever the answers were. The second takes all rows and counts a difference
-    without a label against what it would prove, so it needs no assumption; without any label it is
-    the proof by disagreement, since a candidate is worse on no more rows than it differs on.
-    "roll back" mirrors both: it is proven to be worse by more than *margin*. After promotion the
-    same function watches the new model with the old one as *live*. Below *least* rows nothing is
-    decided. Raises ValueError for a margin or an alpha outside (0, 1).
+    The bet takes all rows, and counts a difference without a label against what it would prove, so
+    it needs no assumption of which rows have labels; without any label it is the proof by
+    disagreement, since a candidate is worse on no more rows than it differs on. *labels_at_random*
+    says that whether a row has a label has nothing to do with its answers: then the wealth is
+    averaged with that of a bet on labelled rows alone, which few labels need, and which a queue
+    that picks differing rows for labels would make wrong. "roll back" mirrors it: it is proven to
+    be worse by more than *margin*. After promotion the same function watches the new model with
+    the old one as *live*. Below *least* rows nothing is decided. Raises ValueError for a margin or
+    an alpha outside (0, 1).
     """
     if not 0 < alpha < 1 or not 0 <= margin < 1:
         raise ValueError(
@@ -154,14 +163,12 @@ def decide(pairs: Pairs, *, margin: float, alpha: float = 0.05, least: int = 0) 
     b, c, open_rows = pairs.live, pairs.candidate, pairs.unlabelled_differ
     told = pairs.agreed + pairs.neither
     same = told + pairs.unlabelled_agreed
-    good = (
-        float(not_worse(b, c, told, margin=margin))
-        + float(not_worse(b + open_rows, c, same, margin=margin))
-    ) / 2
-    bad = (
-        float(worse(b, c, told, margin=margin))
-        + float(worse(b, c + open_rows, same, margin=margin))
-    ) / 2
+    good = float(not_worse(b + open_rows, c, same, margin=margin))
+    bad = float(worse(b, c + open_rows, same, margin=margin))
+    if labels_at_random:
+        # The mean of two bets against one claim is one more bet against it.
+        good = (good + float(not_worse(b, c, told, margin=margin))) / 2
+        bad = (bad + float(worse(b, c, told, margin=margin))) / 2
     needed = 1 / alpha
     outcome: Outcome = "inconclusive"
     if pairs.rows >= max(least, 1):

@@ -144,7 +144,8 @@ def test_evaluate_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given == ("http://h:1", "digits", "d.npz")
     assert options == {
         "batch": 32, "protocol": "v1", "output": None, "scores": None, "json": "out.json",
-        "concurrency": 4, "load": 9, "min_accuracy": None, "classes": None, "level": 0.95, "timeout": 0.5,
+        "concurrency": 4, "load": 9, "min_accuracy": None, "classes": None, "level": 0.95,
+        "timeout": 0.5,
     }  # fmt: skip
 
 

@@ -87,11 +87,44 @@ def test_an_inferior_candidate_is_hardly_ever_promoted_with_late_labels(
                 unlabelled_agreed=int((~differ & ~told).sum()),
                 unlabelled_differ=int((differ & ~told).sum()),
             )
-            if decide(pairs, margin=0.02).outcome == "promote":
+            if decide(pairs, margin=0.02, labels_at_random=True).outcome == "promote":
                 promoted += 1
                 break
 
     assert promoted / 300 <= limit
+
+
+def test_a_queue_of_differing_rows_does_not_remove_a_good_candidate() -> None:
+    """Worse by less than the margin; only differing rows get labels, half of them, in time."""
+    random = np.random.default_rng(6)
+    removed = {False: 0, True: 0}
+    for _ in range(100):
+        draw = random.random(8000)
+        lost, won = draw < 0.065, (draw >= 0.065) & (draw < 0.115)
+        known = random.random(8000) < 0.5
+        pairs = Pairs(
+            live=int((lost & known).sum()),
+            candidate=int((won & known).sum()),
+            unlabelled_agreed=int((~lost & ~won).sum()),
+            unlabelled_differ=int(((lost | won) & ~known).sum()),
+        )
+        for at_random in removed:
+            decision = decide(pairs, margin=0.02, labels_at_random=at_random)
+            removed[at_random] += decision.outcome == "roll back"
+
+    assert removed[False] == 0
+    # With the wrong word on the labels, more than the 5 of 100 that alpha allows.
+    assert removed[True] > 5
+
+
+def test_few_labels_at_random_decide_what_all_rows_leave_open() -> None:
+    """A tenth of the rows has a label; the others would have to be counted against it."""
+    pairs = Pairs(
+        live=3, candidate=4, agreed=1993, unlabelled_agreed=17_000, unlabelled_differ=1000
+    )
+
+    assert decide(pairs, margin=0.01).outcome == "inconclusive"
+    assert decide(pairs, margin=0.01, labels_at_random=True).outcome == "promote"
 
 
 @pytest.mark.parametrize(("b", "c"), [(5, 15), (8, 24), (10, 30), (0, 0), (3, 3)])
