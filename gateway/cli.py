@@ -235,10 +235,17 @@ def evaluate(
     output: Annotated[
         str | None, typer.Option(help="Output that says the class, or has a row of scores.")
     ] = None,
+    scores: Annotated[
+        str | None, typer.Option(help="Output with a row of scores beside it, for ROC-AUC etc.")
+    ] = None,
     report: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the result there.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests at the same time.")] = 4,
+    load: Annotated[
+        int | None,
+        typer.Option(min=1, help="Once more, shuffled, with so many: answers must be the same."),
+    ] = None,
     min_accuracy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit with 1 where it is below this.")
     ] = None,
@@ -289,8 +296,10 @@ def evaluate(
             batch=batch,
             protocol=protocol.value,
             output=output,
+            scores=scores,
             json=report,
             concurrency=concurrency,
+            load=load,
             min_accuracy=min_accuracy,
             classes=classes,
             level=level,

@@ -63,8 +63,10 @@ class _Predictions(msgspec.Struct):
 _answers: Final = msgspec.json.Decoder(_Answer)
 
 
-def ask_v2(inputs: Sequence[Tensor], output: str, *, binary: bool) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a v2 request for the tensor *output*."""
+def ask_v2(
+    inputs: Sequence[Tensor], outputs: Sequence[str], *, binary: bool
+) -> tuple[dict[str, str], bytes]:
+    """Headers and body of a v2 request for the tensors *outputs*."""
     described: list[dict[str, Any]] = []
     for tensor in inputs:
         entry: dict[str, Any] = {
@@ -77,8 +79,8 @@ def ask_v2(inputs: Sequence[Tensor], output: str, *, binary: bool) -> tuple[dict
         else:
             entry["data"] = _plain(tensor.array().ravel())
         described.append(entry)
-    wanted = {"name": output, "parameters": {"binary_data": binary}}
-    head = msgspec.json.encode({"inputs": described, "outputs": [wanted]})
+    wanted = [{"name": name, "parameters": {"binary_data": binary}} for name in outputs]
+    head = msgspec.json.encode({"inputs": described, "outputs": wanted})
     if not binary:
         return {"Content-Type": "application/json"}, head
     headers = {"Content-Type": "application/octet-stream", _HEADER_LENGTH: str(len(head))}
@@ -197,9 +199,9 @@ class Client:
         return [one.spec() for one in metadata.inputs], [one.spec() for one in metadata.outputs]
 
     async def predict(
-        self, inputs: Sequence[Tensor], output: TensorSpec, *, bare: bool = False
-    ) -> Array:
-        """The tensor *output* for *inputs*, always with a first dimension of rows.
+        self, inputs: Sequence[Tensor], outputs: Sequence[TensorSpec], *, bare: bool = False
+    ) -> list[Array]:
+        """The tensors *outputs* for *inputs*, always with a first dimension of rows.
 
         *bare*: the inputs are one row, without that dimension.
         """
@@ -207,11 +209,12 @@ class Client:
         if self._protocol == "v1":
             headers, body = ask_v1(inputs, bare=bare)
             _, answer = await self._call("POST", f"/v1/models/{name}:predict", headers, body)
-            return read_v1(answer, output)
-        headers, body = ask_v2(inputs, output.name, binary=self._protocol == "v2-binary")
+            return [read_v1(answer, output) for output in outputs]
+        names = [output.name for output in outputs]
+        headers, body = ask_v2(inputs, names, binary=self._protocol == "v2-binary")
         told, answer = await self._call("POST", f"/v2/models/{name}/infer", headers, body)
-        array = read_v2(told, answer, output.name)
-        return array[None] if bare else array
+        arrays = [read_v2(told, answer, one) for one in names]
+        return [array[None] if bare else array for array in arrays]
 
     async def _call(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from gateway.wire.model import TensorSpec
     from gateway.wire.tensor import Array
 
+Task = Literal["classification", "multilabel", "regression"]
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Rows to send: *inputs* by tensor name, each [n, ...], and the true classes, *labels* [n].
+    """Rows to send: *inputs* by tensor name, each [n, ...], and what is true of them, *labels*.
 
-    *rows* go into one request; *bare*: the model has no batch dimension, so that a request is one
-    row without a first dimension.
+    Labels are classes [n], numbers [n], or 0 and 1 for each of C labels [n, C], as the *task* is.
+    *weights* are [n] or None. *rows* go into one request, no other number where *fixed*; *bare*:
+    the model has no batch dimension, so that a request is one row without a first dimension.
     """
 
     specs: tuple[TensorSpec, ...]
@@ -33,6 +36,9 @@ class Dataset:
     labels: Array
     rows: int
     bare: bool
+    task: Task = "classification"
+    weights: Array | None = None
+    fixed: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,8 +48,8 @@ class Dataset:
         for start in range(0, len(self), self.rows):
             yield slice(start, min(start + self.rows, len(self)))
 
-    def tensors(self, part: slice) -> tuple[Tensor, ...]:
-        """The inputs of one request."""
+    def tensors(self, part: slice | Array) -> tuple[Tensor, ...]:
+        """The inputs of one request: the rows of a slice, or those at the places given."""
         tensors = []
         for spec in self.specs:
             array = self.inputs[spec.name][part]
@@ -73,8 +79,9 @@ def read_arrays(path: str) -> dict[str, Array]:
 def fit(path: str, arrays: dict[str, Array], specs: Sequence[TensorSpec], *, rows: int) -> Dataset:
     """*arrays* of the file at *path* as a dataset for the inputs *specs*, *rows* to a request.
 
-    An input is the array of its name, or ``inputs`` where the model has one input; the classes
-    are ``labels``. Raises LabError where an array is missing or does not fit.
+    An input is the array of its name, or ``inputs`` where the model has one input; what is true
+    is ``labels``, and rows may have ``weights``. Raises LabError where an array is missing or does
+    not fit.
     """
     present = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items()) or "none"
     labels = arrays.get("labels")
@@ -82,13 +89,10 @@ def fit(path: str, arrays: dict[str, Array], specs: Sequence[TensorSpec], *, row
         raise LabError(f"{path}: no array 'labels' with the true classes; there are: {present}")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "biuUS":
-        raise LabError(
-            f"{path}: 'labels' is {labels.dtype} {list(labels.shape)}; expected one whole number "
-            "or name a row"
-        )
-    if not len(labels):
-        raise LabError(f"{path}: 'labels' is empty; expected at least one row")
+    task = _task(path, labels)
+    weights = None
+    if "weights" in arrays and all(spec.name != "weights" for spec in specs):
+        weights = _weights(path, arrays["weights"], len(labels))
     inputs = {}
     for spec in specs:
         array = arrays.get(spec.name)
@@ -104,6 +108,7 @@ def fit(path: str, arrays: dict[str, Array], specs: Sequence[TensorSpec], *, row
         inputs[spec.name] = _cast(path, spec, array)
     bare = _is_bare(path, specs, inputs)
     fixed = {spec.shape[0] for spec in specs if not bare and spec.shape[0] != -1}
+    is_fixed = bool(fixed)
     if fixed:
         # A model with a fixed first dimension takes exactly so many rows.
         rows = fixed.pop()
@@ -112,7 +117,40 @@ def fit(path: str, arrays: dict[str, Array], specs: Sequence[TensorSpec], *, row
                 f"{path}: the model takes {rows} rows at a time, which does not divide "
                 f"{len(labels)} rows"
             )
-    return Dataset(tuple(specs), inputs, _names(labels), 1 if bare else rows, bare)
+    return Dataset(
+        tuple(specs), inputs, _names(labels), 1 if bare else rows, bare,
+        task=task, weights=weights, fixed=bare or is_fixed,
+    )  # fmt: skip
+
+
+def _task(path: str, labels: Array) -> Task:
+    """What the labels say that the model does."""
+    kind, shape = labels.dtype.kind, list(labels.shape)
+    if labels.ndim and not len(labels):
+        raise LabError(f"{path}: 'labels' is empty; expected at least one row")
+    if labels.ndim == 1 and kind in "biuUS":
+        return "classification"
+    if labels.ndim == 1 and kind == "f":
+        if not np.isfinite(labels).all():
+            raise LabError(f"{path}: 'labels' holds values that are not finite numbers")
+        return "regression"
+    if labels.ndim == 2 and kind in "biu" and ((labels == 0) | (labels == 1)).all():
+        return "multilabel"
+    raise LabError(
+        f"{path}: 'labels' is {labels.dtype} {shape}; expected one whole number or name a row "
+        "(classes), one fraction a row (regression), or 0 and 1 in a column a label (multilabel)"
+    )
+
+
+def _weights(path: str, weights: Array, rows: int) -> Array:
+    if weights.shape != (rows,) or weights.dtype.kind not in "biuf":
+        raise LabError(
+            f"{path}: 'weights' is {weights.dtype} {list(weights.shape)}; expected one number for "
+            f"each of {rows} rows"
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+        raise LabError(f"{path}: 'weights' must be 0 or more, finite, and not all 0")
+    return weights.astype(np.float64)
 
 
 def _cast(path: str, spec: TensorSpec, array: Array) -> Array:
@@ -154,4 +192,6 @@ def _is_bare(path: str, specs: Sequence[TensorSpec], inputs: dict[str, Array]) -
 def _names(labels: Array) -> Array:
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "replace")
-    return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
+    if labels.dtype.kind in "Uf":
+        return labels if labels.dtype.kind == "U" else labels.astype(np.float64)
+    return labels.astype(np.int64)

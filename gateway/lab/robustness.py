@@ -17,11 +17,12 @@ from rich.progress import track
 from rich.table import Table
 
 from gateway.lab import LabError
+from gateway.lab.answers import prediction_of
 from gateway.lab.client import Client
 from gateway.lab.dataset import fit, read_arrays
-from gateway.lab.evaluate import predict, prediction_of
-from gateway.lab.metrics import wilson
-from gateway.lab.quality import Estimate
+from gateway.lab.passes import in_order, send
+from gateway.statistics.estimate import Estimate
+from gateway.statistics.intervals import wilson
 from gateway.steps.corruption import CORRUPTIONS, SEVERITIES, MissingLibrary
 from gateway.wire.tensor import DATATYPE, Array
 
@@ -201,6 +202,8 @@ async def _probe(
         if len(inputs) != 1:
             raise LabError(f"the model has {len(inputs)} inputs; expected one, with pictures")
         name = inputs[0].name
+        if dataset.task != "classification":
+            raise LabError(f"{data}: labels are not one class a row, and corruptions need that")
         prediction = prediction_of(outputs, output, bare=dataset.bare)
         pictures = Pictures(
             dataset.inputs[name],
@@ -211,11 +214,16 @@ async def _probe(
         )
 
         async def right(rows: Dataset) -> Estimate:
-            said = await predict(
-                client, rows, prediction, concurrency=concurrency, done=lambda _: None
+            answered = await send(
+                client,
+                rows,
+                prediction,
+                parts=in_order(rows),
+                concurrency=concurrency,
+                done=lambda _: None,
             )
-            hits, n = int((said == rows.labels).sum()), len(rows)
-            return Estimate.of(hits / n, wilson(hits, n, level=level), n)
+            hits, n = int((answered.predicted == rows.labels).sum()), len(rows)
+            return Estimate.of(hits / n, wilson(hits, n, level=level), n, method="wilson")
 
         probes = [Probe("none", 0, await right(dataset))]
         plan = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]

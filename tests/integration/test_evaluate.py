@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from gateway.lab.client import PROTOCOLS, Protocol
 from gateway.lab.evaluate import run
@@ -148,12 +154,71 @@ def test_labels_of_another_kind_are_refused(
     assert "cannot be compared" in capsys.readouterr().err
 
 
+def test_answers_under_load_are_those_at_rest(
+    tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second pass has other batches and another order; figures and latencies stand beside."""
+    report = tmp_path / "report.json"
+    with Oracle() as oracle:
+        code = run(oracle.url, "oracle", data, batch=3, load=8, json=str(report))
+
+    load = json.loads(report.read_bytes())["under_load"]
+    assert code == 0
+    assert load["changed_rows"] == 0
+    assert load["main"]["value"] == 0.8
+    assert load["latency"]["requests"] >= 4
+    assert "all 10 rows were answered as at rest" in " ".join(capsys.readouterr().out.split())
+
+
+def test_mixed_up_answers_are_exit_1(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Accuracy alone might not show them; the rows do."""
+    with Oracle(tidy=1) as oracle:
+        code = run(oracle.url, "oracle", data, batch=10, load=1)
+
+    assert code == 1
+    assert "rows were answered otherwise under load" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_numbers_and_labels_are_evaluated_too(tmp_path: Path, protocol: Protocol) -> None:
+    """A regression by its errors, a multilabel model by its rows."""
+    inputs = np.stack([np.arange(8), np.zeros(8)], axis=1).astype(np.float32)
+    lengths, tags = tmp_path / "lengths.npz", tmp_path / "tags.npz"
+    np.savez(lengths, inputs=inputs, labels=np.arange(8) + 0.5)
+    wanted = np.arange(8)[:, None] >> np.arange(3) & 1
+    wanted[0, 0] = 1
+    np.savez(tags, inputs=inputs, labels=wanted, weights=np.ones(8))
+    report = tmp_path / "report.json"
+    with Oracle() as oracle:
+        assert run(oracle.url, "ruler", str(lengths), protocol=protocol, json=str(report)) == 0
+        numbers = json.loads(report.read_bytes())
+        assert run(oracle.url, "tagger", str(tags), protocol=protocol, json=str(report)) == 0
+        labels = json.loads(report.read_bytes())
+        refused = run(oracle.url, "ruler", str(lengths), min_accuracy=0.5)
+
+    assert (numbers["task"], numbers["accuracy"]) == ("regression", None)
+    assert numbers["figures"]["bias"]["value"] == -0.5
+    assert numbers["figures"]["rmse"]["value"] == 0.5
+    assert (labels["task"], labels["weighted"]) == ("multilabel", True)
+    assert labels["accuracy"]["value"] == 7 / 8
+    assert labels["figures"]["hamming_loss"]["value"] == 1 / 24
+    assert refused == 2
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize(
-    ("model", "factor", "output"), [("digits", 0.0625, "label"), ("breast-cancer", 1, "diagnosis")]
+    ("model", "factor", "output", "scores_output"),
+    [
+        ("digits", 0.0625, "label", "probabilities"),
+        ("breast-cancer", 1, "diagnosis", "scores"),
+    ],
 )
 def test_the_held_out_rows_score_as_scikit_learn_scores_onnxruntime(
-    tmp_path_factory: pytest.TempPathFactory, model: str, factor: float, output: str
+    tmp_path_factory: pytest.TempPathFactory,
+    model: str,
+    factor: float,
+    output: str,
+    scores_output: str,
 ) -> None:
     """Through preprocessing, batches and workers, the figures are those of the bare model."""
     # A directory of a short name: the path of a worker's socket has its limit.
@@ -163,7 +228,9 @@ def test_the_held_out_rows_score_as_scikit_learn_scores_onnxruntime(
         inputs, truth = held_out["inputs"], held_out["labels"]
     session = onnxruntime.InferenceSession(ROOT / "models" / model / "1" / "model.onnx")
     (name,) = (one.name for one in session.get_inputs())
-    (said,) = session.run([output], {name: (inputs * np.float32(factor)).astype(np.float32)})
+    scaled = {name: (inputs * np.float32(factor)).astype(np.float32)}
+    (said,) = session.run([output], scaled)
+    (scores,) = session.run([scores_output], scaled)
     config = f"""
 server: {{http: "127.0.0.1:0", admin: "127.0.0.1:0"}}
 models:
@@ -174,7 +241,7 @@ models:
     report = tmp_path / "report.json"
     with Serving(tmp_path, config) as serving:
         serving.ready()
-        code = run(f"http://{serving.http}", model, str(file), batch=7, json=str(report))
+        code = run(f"http://{serving.http}", model, str(file), batch=7, load=24, json=str(report))
 
     result = json.loads(report.read_bytes())
     assert code == 0
@@ -190,3 +257,19 @@ models:
         wanted = tuple(column[place] for column in each[:3])
         assert figures == pytest.approx(wanted, abs=1e-12)
         assert one["recall"]["n"] == each[3][place]
+    values = {name: one["value"] for name, one in result["figures"].items()}
+    assert values["matthews"] == pytest.approx(matthews_corrcoef(truth, said), abs=1e-12)
+    assert values["balanced_accuracy"] == pytest.approx(
+        balanced_accuracy_score(truth, said), abs=1e-12
+    )
+    # Workers answer in float32, in batches of their own: the last digits of a score are theirs.
+    exact = scores.astype(np.float64)
+    loss = -np.log(exact[np.arange(len(truth)), truth].clip(1e-15)).mean()
+    assert values["log_loss"] == pytest.approx(loss, abs=1e-6)
+    if model == "digits":
+        area = roc_auc_score(truth, exact, multi_class="ovr")
+        assert values["macro_roc_auc"] == pytest.approx(area, abs=1e-12)
+    else:
+        assert values["roc_auc"] == pytest.approx(roc_auc_score(truth, exact[:, 1]), abs=1e-12)
+    assert result["under_load"]["changed_rows"] == 0
+    assert result["under_load"]["main"] == result["accuracy"]

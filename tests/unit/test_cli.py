@@ -138,13 +138,14 @@ def test_evaluate_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
         return 1
 
     monkeypatch.setattr("gateway.lab.evaluate.run", run)
-    arguments = ["http://h:1", "-m", "digits", "--data", "d.npz", "--protocol", "v1"]
+    arguments = ["http://h:1", "-m", "digits", "--data", "d.npz", "--protocol", "v1", "--load", "9"]
     assert main(["evaluate", *arguments, "--timeout", "500ms", "--json", "out.json"]) == 1
     ((given, options),) = calls
     assert given == ("http://h:1", "digits", "d.npz")
     assert options == {
-        "batch": 32, "protocol": "v1", "output": None, "json": "out.json", "concurrency": 4,
-        "min_accuracy": None, "classes": None, "level": 0.95, "timeout": 0.5,
+        "batch": 32, "protocol": "v1", "output": None, "scores": None, "json": "out.json",
+        "concurrency": 4, "load": 9, "min_accuracy": None, "classes": None, "level": 0.95,
+        "timeout": 0.5,
     }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ LABEL = TensorSpec("label", "INT64", (-1,))
 
 def test_a_binary_request_carries_raw_tensors_behind_its_header() -> None:
     """The header says where it ends and how long each tensor is."""
-    headers, body = ask_v2([IMAGE, TEXT], "label", binary=True)
+    headers, body = ask_v2([IMAGE, TEXT], ["label"], binary=True)
 
     length = int(headers["Inference-Header-Content-Length"])
     head = json.loads(body[:length])
@@ -31,7 +31,7 @@ def test_a_binary_request_carries_raw_tensors_behind_its_header() -> None:
 
 def test_a_json_request_carries_flat_data() -> None:
     """Numbers row by row, text as strings."""
-    headers, body = ask_v2([IMAGE, TEXT], "label", binary=False)
+    headers, body = ask_v2([IMAGE, TEXT], ["label"], binary=False)
 
     head = json.loads(body)
     assert headers == {"Content-Type": "application/json"}

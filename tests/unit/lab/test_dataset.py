@@ -153,8 +153,12 @@ def test_text_inputs_and_named_classes() -> None:
     [
         ({"labels": None}, r"no array 'labels' .* there are: inputs \[5, 4\]"),
         ({"inputs": None}, r"no array for the input 'image'; there are: labels \[5\]"),
-        ({"labels": np.ones(5)}, "'labels' is float64"),
-        ({"labels": np.ones((5, 2), dtype=int)}, r"'labels' is int64 \[5, 2\]"),
+        ({"labels": np.ones((5, 2))}, r"'labels' is float64 \[5, 2\]"),
+        ({"labels": np.full(5, np.nan)}, "not finite numbers"),
+        ({"weights": np.ones(4)}, r"'weights' is float64 \[4\]; expected one number for each of 5"),
+        ({"weights": -np.ones(5)}, "'weights' must be 0 or more"),
+        ({"weights": np.zeros(5)}, "not all 0"),
+        ({"labels": np.full((5, 2), 7)}, r"'labels' is int64 \[5, 2\]"),
         ({"labels": np.ones(0, dtype=int)}, "'labels' is empty"),
         ({"labels": np.ones(4, dtype=int)}, "first dimension must be 4"),
         ({"inputs": np.ones((5, 3))}, r"shape \[5, 3\]; the model takes \[-1, 4\]"),
@@ -182,3 +186,34 @@ def test_a_model_that_takes_something_else_is_named(spec: TensorSpec, message: s
     """Nothing is bent into a shape or type that changes its meaning."""
     with pytest.raises(LabError, match=message):
         fit("f", arrays(), [spec], rows=2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [
+        (np.asarray([0, 1, 2, 1, 0]), "classification"),
+        (np.asarray(["a", "b", "a", "b", "a"]), "classification"),
+        (np.asarray([[0], [1], [2], [1], [0]]), "classification"),
+        (np.linspace(0, 1, 5), "regression"),
+        (np.eye(5, dtype=np.int64), "multilabel"),
+    ],
+)
+def test_labels_say_what_the_model_does(labels: Any, task: str) -> None:
+    """Whole numbers and names are classes, fractions are values, columns of 0 and 1 are labels."""
+    dataset = fit("f", arrays(labels=labels), [IMAGE], rows=2)
+
+    assert dataset.task == task
+    assert dataset.weights is None
+
+
+def test_weights_come_with_their_rows_and_places_choose_rows() -> None:
+    """A model with an input of that name keeps it."""
+    weights = np.asarray([1, 2, 3, 4, 5])
+    dataset = fit("f", arrays(weights=weights), [IMAGE], rows=2)
+    (tensor,) = dataset.tensors(np.asarray([4, 0]))
+
+    assert dataset.weights is not None
+    assert dataset.weights.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert tensor.array()[:, 0].tolist() == [16.0, 0.0]
+    named = TensorSpec("weights", "INT64", (-1,))
+    assert fit("f", arrays(weights=weights), [named], rows=2).weights is None

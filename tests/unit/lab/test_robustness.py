@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from gateway.lab import LabError
-from gateway.lab.quality import Estimate
 from gateway.lab.robustness import Pictures, Probe, Robustness
+from gateway.statistics.estimate import Estimate
 
 RNG = np.random.default_rng(10)
 BYTES = RNG.integers(0, 256, (4, 3, 5, 6)).astype(np.uint8)
@@ -69,12 +69,17 @@ def test_what_is_no_picture_is_refused(
     assert says in str(caught.value)
 
 
+def estimate(value: float, lower: float, upper: float) -> Estimate:
+    """What was found on 50 rows."""
+    return Estimate(value=value, lower=lower, upper=upper, n=50, effective=50, method="wilson")
+
+
 def test_the_table_has_accuracy_interval_and_n_for_each_probe() -> None:
     """And says what was left out, and why."""
     text = StringIO()
     probes = [
-        Probe("none", 0, Estimate(0.9, 0.8, 0.95, 50)),
-        Probe("blur", 2, Estimate(0.5, 0.4, 0.6, 50)),
+        Probe("none", 0, estimate(0.9, 0.8, 0.95)),
+        Probe("blur", 2, estimate(0.5, 0.4, 0.6)),
         Probe("jpeg", 1, skipped="JPEG needs Pillow"),
     ]
     Robustness("m", "d.npz", 0.95, probes).show(Console(file=text, width=100))
