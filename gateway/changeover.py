@@ -18,7 +18,7 @@ from gateway.pools import followed, is_same_name, make_endpoint, make_pool, name
 
 if TYPE_CHECKING:
     from gateway.config import BackendConfig, Config, ModelConfig
-    from gateway.pipeline import Model
+    from gateway.model import Model
     from gateway.pools import Name, Spot
     from gateway.serving import Gateway
     from gateway.upstream.endpoint import Endpoint

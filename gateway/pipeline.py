@@ -7,14 +7,11 @@ meets the stages; its answer passes them from bottom to top.
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from gateway.caching import execution, obeyed, refuse_coupled, rows_apart, told_apart
-from gateway.errors import ConfigError
-from gateway.parity import Parity
+from gateway.caching import execution, obeyed, rows_apart, told_apart
 from gateway.stages.admission import Admission
 from gateway.stages.augment import Augment, ensemble_of
 from gateway.stages.balance import Balance
@@ -29,7 +26,6 @@ from gateway.stages.observe import Observe
 from gateway.stages.payoff import Payoff
 from gateway.stages.postprocess import Postprocess
 from gateway.stages.preprocess import Preprocess
-from gateway.stages.preview import Preview
 from gateway.stages.quarantine import Quarantine
 from gateway.stages.question_key import QuestionKey
 from gateway.stages.rescue import Rescue
@@ -37,7 +33,7 @@ from gateway.stages.retry import Retry
 from gateway.stages.retry_budget import RetryBudget
 from gateway.stages.shared import Shared
 from gateway.stages.shared_tier import SharedTier
-from gateway.steps import client_info, digest
+from gateway.steps import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,19 +42,14 @@ if TYPE_CHECKING:
     from gateway.caching import Caching
     from gateway.config import Config, ModelConfig
     from gateway.exchange import ExchangeService
+    from gateway.model import Model
     from gateway.stages.cache_options import ModelCacheConfig
     from gateway.stages.cost import Cost
     from gateway.stages.gate import Gate
-    from gateway.stages.infer import Questions, Served
+    from gateway.stages.infer import Served
     from gateway.stages.offload import Offload
     from gateway.telemetry import Telemetry
-    from gateway.upstream.pool import Pool
     from gateway.wire.message import Service
-    from gateway.wire.model import ModelInfo
-    from gateway.wire.tensor import Buffer
-
-
-log = logging.getLogger(__name__)
 
 
 def stack(*layers: Callable[[Any], Any], to: Any) -> Any:  # noqa: ANN401 - exchanges or requests
@@ -283,94 +274,3 @@ def cache_layers(
             )
         )
     return layers
-
-
-class Model:
-    """A configured model: its pool, its stack, and what clients see of it.
-
-    It does not change: another configuration makes another one, and a request that has begun with
-    this one ends with it.
-    """
-
-    def __init__(self, name: str, config: ModelConfig, pool: Pool) -> None:
-        self.name = name
-        self.config = config
-        self.pool = pool
-        self.batch: Batch
-        # What its cache is worth, where it has one.
-        self.payoff: Payoff | None = None
-        self.shortcut: Questions | None = None
-        # The header that requests are placed by, "" without one.
-        self.placed_by = pool.header
-        self.fault = ""
-        self.service: Service
-        self.preview: Preview | None = None
-        if config.debug.preprocess:
-            self.preview = Preview(steps=config.preprocess, info=lambda: pool.info)
-        self._preprocess = config.preprocess
-        self._postprocess = config.postprocess
-        self._rows = "auto" if config.cache is None else config.cache.rows
-        self._ensemble = ensemble_of(config.augment)
-        golden = config.golden
-        self._parity = (
-            None
-            if golden is None
-            else Parity(
-                golden.file,
-                preprocess=config.preprocess,
-                postprocess=config.postprocess,
-                rtol=golden.rtol,
-                atol=golden.atol,
-                told=pool.tell,
-            )
-        )
-        self._seen: ModelInfo | None = None
-        self._info: ModelInfo | None = None
-
-    def __repr__(self) -> str:
-        return f"<Model {self.name} {'ready' if self.ready else 'not ready'} {self.pool!r}>"
-
-    @property
-    def info(self) -> ModelInfo | None:
-        """The worker's model with the steps around it; None while no worker has said hello.
-
-        A model that the steps do not fit stays None, and *fault* says why.
-        """
-        seen = self.pool.info
-        if seen is not self._seen:
-            self._seen = seen
-            self.fault = ""
-            try:
-                if seen is not None and self._rows == "always":
-                    refuse_coupled(seen)
-                self._info = seen and client_info(seen, self._preprocess, self._postprocess)
-                if seen is not None and self._ensemble is not None:
-                    self._ensemble.bind(seen)
-                if seen is not None and self._parity is not None:
-                    self._hold(self._parity.verdict(seen))
-            except ConfigError as error:
-                self._info, self.fault = None, str(error)
-        return self._info
-
-    @property
-    def questions(self) -> Questions | None:
-        """The raw-body shortcut; None where there is none, or where the cache does not pay now."""
-        payoff = self.payoff
-        return None if payoff is None or payoff.idle else self.shortcut
-
-    def _hold(self, verdict: list[str] | None) -> None:
-        """Serve nothing before the golden vectors have been looked at, or against them."""
-        if verdict is None:
-            # Not seen yet: it is looked at again until the verdict is there.
-            self._seen = self._info = None
-        elif verdict:
-            raise ConfigError(verdict)
-
-    def turn_away(self, body: Buffer) -> None:
-        """See `Batch.turn_away`."""
-        self.batch.turn_away(body)
-
-    @property
-    def ready(self) -> bool:
-        """Whether a request would be answered."""
-        return self.info is not None and self.pool.ready

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from gateway.caching import make_caching
 from gateway.errors import ConfigError
-from gateway.pipeline import Model, exchange_stack, model_stack
+from gateway.model import Model
+from gateway.pipeline import exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.stages.gate import Gate
 from gateway.stages.infer import Questions

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pytest
 
     from gateway.config import Config, ModelConfig
-    from gateway.pipeline import Model
+    from gateway.model import Model
     from gateway.upstream.pool import Pool
     from gateway.wire.message import InferResponse
 

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Model: what is served under one name, and what clients see of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.caching import refuse_coupled
+from gateway.errors import ConfigError
+from gateway.parity import Parity
+from gateway.stages.augment import ensemble_of
+from gateway.stages.preview import Preview
+from gateway.steps import client_info
+
+if TYPE_CHECKING:
+    from gateway.config import ModelConfig
+    from gateway.stages.batch import Batch
+    from gateway.stages.infer import Questions
+    from gateway.stages.payoff import Payoff
+    from gateway.upstream.pool import Pool
+    from gateway.wire.message import Service
+    from gateway.wire.model import ModelInfo
+    from gateway.wire.tensor import Buffer
+
+
+class Model:
+    """A configured model: its pool, its stack, and what clients see of it.
+
+    It does not change: another configuration makes another one, and a request that has begun with
+    this one ends with it.
+    """
+
+    def __init__(self, name: str, config: ModelConfig, pool: Pool) -> None:
+        self.name = name
+        self.config = config
+        self.pool = pool
+        self.batch: Batch
+        # What its cache is worth, where it has one.
+        self.payoff: Payoff | None = None
+        self.shortcut: Questions | None = None
+        # The header that requests are placed by, "" without one.
+        self.placed_by = pool.header
+        self.fault = ""
+        self.service: Service
+        self.preview: Preview | None = None
+        if config.debug.preprocess:
+            self.preview = Preview(steps=config.preprocess, info=lambda: pool.info)
+        self._preprocess = config.preprocess
+        self._postprocess = config.postprocess
+        self._rows = "auto" if config.cache is None else config.cache.rows
+        self._ensemble = ensemble_of(config.augment)
+        golden = config.golden
+        self._parity = (
+            None
+            if golden is None
+            else Parity(
+                golden.file,
+                preprocess=config.preprocess,
+                postprocess=config.postprocess,
+                rtol=golden.rtol,
+                atol=golden.atol,
+                told=pool.tell,
+            )
+        )
+        self._seen: ModelInfo | None = None
+        self._info: ModelInfo | None = None
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name} {'ready' if self.ready else 'not ready'} {self.pool!r}>"
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """The worker's model with the steps around it; None while no worker has said hello.
+
+        A model that the steps do not fit stays None, and *fault* says why.
+        """
+        seen = self.pool.info
+        if seen is not self._seen:
+            self._seen = seen
+            self.fault = ""
+            try:
+                if seen is not None and self._rows == "always":
+                    refuse_coupled(seen)
+                self._info = seen and client_info(seen, self._preprocess, self._postprocess)
+                if seen is not None and self._ensemble is not None:
+                    self._ensemble.bind(seen)
+                if seen is not None and self._parity is not None:
+                    self._hold(self._parity.verdict(seen))
+            except ConfigError as error:
+                self._info, self.fault = None, str(error)
+        return self._info
+
+    @property
+    def questions(self) -> Questions | None:
+        """The raw-body shortcut; None where there is none, or where the cache does not pay now."""
+        payoff = self.payoff
+        return None if payoff is None or payoff.idle else self.shortcut
+
+    def _hold(self, verdict: list[str] | None) -> None:
+        """Serve nothing before the golden vectors have been looked at, or against them."""
+        if verdict is None:
+            # Not seen yet: it is looked at again until the verdict is there.
+            self._seen = self._info = None
+        elif verdict:
+            raise ConfigError(verdict)
+
+    def turn_away(self, body: Buffer) -> None:
+        """See `Batch.turn_away`."""
+        self.batch.turn_away(body)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be answered."""
+        return self.info is not None and self.pool.ready
