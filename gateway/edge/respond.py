@@ -44,7 +44,7 @@ _USUAL: Final = (
     "Content-Type: application/json\r\n"
     "X-Request-Id: %s\r\n"
     "X-Inference-Id: %s\r\n"
-    "Server-Timing: queue;dur=%.3f, preprocess;dur=%.3f, infer;dur=%.3f, total;dur=%.3f\r\n"
+    "%sServer-Timing: queue;dur=%.3f, preprocess;dur=%.3f, infer;dur=%.3f, total;dur=%.3f\r\n"
     "%sContent-Length: %d\r\n%s\r\n"
 )
 
@@ -56,7 +56,7 @@ def render(exchange: Exchange, answer: Answer, *, keep_alive: bool = True) -> by
         id_ = exchange.request_id
         trace = exchange.trace
         preprocess = trace.preprocess + far.preprocess
-        if id_ is exchange.inference_id and preprocess and not trace.cache:
+        if id_ is exchange.inference_id and preprocess and not trace.lookup:
             now = perf_counter()
             body = answer.body
             return (
@@ -64,6 +64,8 @@ def render(exchange: Exchange, answer: Answer, *, keep_alive: bool = True) -> by
                 % (
                     id_,
                     id_,
+                    # Not looked up, or `_lines` has more to tell.
+                    _cache_lines(trace) if trace.cache else "",
                     (trace.queue + far.queue) * 1e3,
                     preprocess * 1e3,
                     far.infer * 1e3,
@@ -116,8 +118,13 @@ def _lines(exchange: Exchange, answer: Answer) -> str:
 
 
 def _cache_lines(trace: Trace) -> str:
-    age = "" if trace.age is None else f"Age: {int(trace.age)}\r\n"
-    return f"Cache-Status: {SERVER}; {_checked(trace.cache)}\r\n{age}"
+    status = _cache_status(trace.cache)
+    return status if trace.age is None else f"{status}Age: {int(trace.age)}\r\n"
+
+
+@lru_cache(maxsize=1024)
+def _cache_status(text: str) -> str:
+    return f"Cache-Status: {SERVER}; {_checked(text)}\r\n"
 
 
 @lru_cache(maxsize=1024)

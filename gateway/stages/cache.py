@@ -17,7 +17,7 @@ from gateway.stages.cache_key import SIZE, CacheKey
 from gateway.stages.cache_rows import RowCache
 from gateway.stages.fill import Fills
 from gateway.stages.freshness import NO_ANSWER, Freshness
-from gateway.stages.payoff import Payoff
+from gateway.stages.payoff import Payoff, share_of_run
 from gateway.stages.row_batch import has_rows
 from gateway.stages.shelf import Cached, Shelf
 from gateway.stages.upkeep import Upkeep
@@ -276,9 +276,10 @@ class Cache:
         known = request.trace.kept
         if known is None:
             # One run gave the answers to all the questions in the key.
-            cost = (now - fill.started) / max(1, len(request.key or b"") // SIZE)
+            questions = max(1, len(request.key or b"") // SIZE)
+            cost = (now - fill.started) / questions
             left, once = None, self._shared is not None
-            self.payoff.ran(cost)
+            self.payoff.ran(share_of_run(request.trace.gather(), cost * questions, questions))
         else:
             (left, cost), once = known, False
         cached = self._shelf.keep(fill.key, response, now, cost=cost, left=left, once=once)
@@ -289,6 +290,9 @@ class Cache:
             cached.once = False
             self._shared.publish(fill.key, cached.response, left=cached.fresh - now, cost=cost)
         self.payoff.inserted(self._clock() - now)
+        if response.rows is not None and not fill.followed:
+            # A row of a batch has its text from all rows at once; what is stored has none yet.
+            return response, True
         return cached.response, True
 
 

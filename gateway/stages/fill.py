@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.drive import Drive
 from gateway.errors import ClientError, DeadlineExceeded, GatewayError, PoisonInput
+from gateway.promise import Promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # So often does a follower take over from a leader whose run failed.
 ELECTIONS: Final = 2
+# What a promise is answered with; what came of the wait stands on the waiter.
+_OVER: Final = object()
 
 
 class Waiter:
@@ -28,13 +31,13 @@ class Waiter:
     *stored* says whether the answer is kept.
     """
 
-    __slots__ = ("future", "outcome", "request", "stored", "timer")
+    __slots__ = ("outcome", "promise", "request", "stored", "timer")
 
     def __init__(self, request: InferRequest) -> None:
         self.request = request
         self.outcome: InferResponse | BaseException | None = None
         self.stored = False
-        self.future: asyncio.Future[None] | None = None
+        self.promise: Promise[object] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     def question(self) -> InferRequest:
@@ -48,8 +51,9 @@ class Waiter:
 
     def wake(self) -> None:
         """Wake the request, with an outcome or, when its patience is over, without."""
-        if self.future is not None and not self.future.done():
-            self.future.set_result(None)
+        if self.promise is not None:
+            # On the stack of whoever has the answer: the loop's next turn would cost more.
+            self.promise.answer(_OVER)
 
     def leads(self) -> None:
         """It no longer waits for another's run; its deadline goes with its request."""
@@ -180,12 +184,15 @@ class Fill:
             self._end(failure)
             return
         self._elections += 1
-        if leader is not None and leader in self.waiters:
-            del self.waiters[leader]
-            leader.settle(failure)
+        waits = leader is not None and leader in self.waiters
+        if leader is not None:
+            self.waiters.pop(leader, None)
         self.leader = elected = others[0]
         elected.leads()
         Run((self,), elected.question(), self._digest).begin(self._fills.service)
+        if waits and leader is not None:
+            # Last: it goes on at once, and may ask again.
+            leader.settle(failure)
 
     def _end(self, outcome: InferResponse | BaseException, *, stored: bool = False) -> None:
         self._fills.forget(self)
@@ -248,9 +255,9 @@ class Fills:
         fill = self.begin(key, waiter, digest, self._clock())
         Run((fill,), request, digest).begin(self.service)
         if waiter.outcome is None:
-            waiter.future = asyncio.get_running_loop().create_future()
+            waiter.promise = Promise(asyncio.get_running_loop())
             try:
-                await waiter.future
+                await waiter.promise
             except asyncio.CancelledError:
                 fill.leave(waiter)
                 raise
@@ -266,11 +273,11 @@ class Fills:
             raise DeadlineExceeded("the deadline passed before an equal request was answered")
         loop = asyncio.get_running_loop()
         waiter = Waiter(request)
-        waiter.future = loop.create_future()
+        waiter.promise = Promise(loop)
         waiter.timer = loop.call_later(min(left, self.lock_timeout), waiter.wake)
         fill.waiters[waiter] = None
         try:
-            await waiter.future
+            await waiter.promise
         except asyncio.CancelledError:
             fill.leave(waiter)
             raise

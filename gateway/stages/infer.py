@@ -220,7 +220,8 @@ class Infer:
         if model.placed_by:
             request.trace.affinity = _header(exchange, model.placed_by)
         response = await model.service(request)
-        if key is not None and questions is not None:
+        if key is not None and questions is not None and exchange.trace.age is not None:
+            # Asked again: what is asked once is not worth remembering.
             questions.remember(key, exchange, request)
         if not response.version:
             response.version = info.version

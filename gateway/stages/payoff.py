@@ -2,8 +2,8 @@
 """Payoff: whether looking answers up costs less than it saves, from what both were seen to take.
 
 A look-up that hits with probability h pays when ``h * model > look-up + (1 - h) * insert``, all in
-seconds of one request. Where it does not, only a small share of all questions is looked up, always
-the same ones, so that a repeat among them is seen and the cache comes back when repeats do.
+seconds of work for one request. Where it does not, only a small share of questions is looked up,
+always the same ones, so that a repeat among them is seen and the cache comes back with repeats.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 if TYPE_CHECKING:
+    from gateway.wire.message import Trace
     from gateway.wire.tensor import Buffer, Tensor
 
 # Look-ups between two decisions; while idle, when only a few of all are looked up, fewer.
@@ -29,6 +30,9 @@ _WEIGHT: Final = 0.1
 _IDLE_WEIGHT: Final = 0.25
 # Weight of one value in the running times.
 _EACH: Final = 0.02
+# Seconds that the gateway itself takes for a request that goes to a worker and for none that is
+# answered here: queue, batch, frames. Measured in process: benchmarks/micro/request_path.
+OWN: Final = 10e-6
 # A larger tensor is told from others by this many bytes of its begin, its end and between.
 _LOOKED_AT: Final = 1024
 _RANGE: Final = 1 << 32
@@ -80,7 +84,10 @@ class Payoff:
             self._decide()
 
     def ran(self, seconds: float) -> None:
-        """The model took *seconds* for an answer, waiting for its turn included."""
+        """An answer took *seconds* of a worker: its share of the run, and no time in a queue.
+
+        What waits in a queue waits for the work of others, and the longer the more work there is.
+        """
         self.model += (_EACH if self.model else 1.0) * (seconds - self.model)
 
     def inserted(self, seconds: float) -> None:
@@ -98,7 +105,7 @@ class Payoff:
         self.lookups, self.hits, self.spent = 0, 0.0, 0.0
         if self._always or self._seen < EVIDENCE:
             return
-        saved = self.hit_rate * self.model
+        saved = self.hit_rate * (self.model + OWN)
         spent = self.lookup + (1.0 - self.hit_rate) * self.insert
         self.idle = saved < spent * MARGIN if self.idle else saved * MARGIN < spent
 
@@ -111,3 +118,14 @@ def _checksum(data: Buffer, start: int) -> int:
     for begin in (0, middle, len(data) - _LOOKED_AT):
         start = crc32(view[begin : begin + _LOOKED_AT], start)
     return start
+
+
+def share_of_run(trace: Trace, elapsed: float, questions: int) -> float:
+    """Seconds of a worker that the answer to one question took.
+
+    *trace* is that of the request, gathered, which asked *questions* at once; *elapsed* seconds
+    passed for it, which counts where nobody said how long the run was.
+    """
+    if trace.upstream <= 0:
+        return elapsed / questions
+    return trace.upstream / max(1, trace.batch_rows, questions)

@@ -15,7 +15,7 @@ from gateway.errors import OnlyIfCached
 from gateway.stages.cache_key import SIZE
 from gateway.stages.freshness import NO_ANSWER
 from gateway.stages.merge import split
-from gateway.stages.payoff import Payoff
+from gateway.stages.payoff import Payoff, share_of_run
 from gateway.stages.row_batch import rows_of
 from gateway.wire.message import InferResponse
 from gateway.wire.rows import join
@@ -62,6 +62,8 @@ class Shared:
         self._lock_timeout = lock_timeout
         self.payoff: Final = payoff if payoff is not None else Payoff(always=True)
         self._clock = clock
+        # Seconds until an answer is there, waiting included.
+        self._usual = 0.0
         self._hits, self._misses, self._bypasses, self._stale = (
             telemetry.cache.cell(model, "redis", result)
             for result in ("hit", "miss", "bypass", "stale")
@@ -184,9 +186,12 @@ class Shared:
         started = self._clock()
         digest = asked.trace.digest
         response = await self._inner(asked)
-        cost = (self._clock() - started) / len(keys)
-        self.payoff.ran(cost)
-        if asked.trace.gather().digest == digest:
+        elapsed = self._clock() - started
+        self._usual += (0.1 if self._usual else 1.0) * (elapsed - self._usual)
+        cost = elapsed / len(keys)
+        trace = asked.trace.gather()
+        self.payoff.ran(share_of_run(trace, elapsed, len(keys)))
+        if trace.digest == digest:
             parts = [response] if len(keys) == 1 else split(response, [1] * len(keys))
             for key, part in zip(keys, parts, strict=True):
                 outputs = tuple([output.owned() for output in part.outputs])
@@ -214,7 +219,7 @@ class Shared:
         return self._tier.key(blake2b(b"".join(keys), digest_size=SIZE).digest())
 
     def _lease(self) -> float:
-        usual = self.payoff.model
+        usual = self._usual
         if not usual:
             # Nobody waits for longer, and too short a lease has the model asked twice.
             return self._lock_timeout

@@ -81,6 +81,8 @@ class Model:
         self.seen.append(request)
         if self._keyed and request.key is None:
             request.key = b"made"
+            # A hit: what is asked once is not worth remembering.
+            request.trace.age = 0.0
         return self.answer(request)
 
 
