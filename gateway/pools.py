@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from gateway.config import BackendConfig, ModelConfig
     from gateway.telemetry import Telemetry
+    from gateway.tls import TlsConfig
     from gateway.upstream.discovery import Resolver
-    from gateway.upstream.options import TlsConfig
     from gateway.upstream.outstanding import Outstanding
     from gateway.upstream.transport import Transport, Upcall
     from gateway.wire.generation import Generation, Setting
@@ -258,12 +258,6 @@ def _transport(spot: Spot, config: ModelConfig, pool: Pool) -> Callable[[Upcall]
 
 def _tls(url: str, config: TlsConfig) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=config.ca)
-        if config.cert is not None:
-            context.load_cert_chain(config.cert, config.key)
-    except OSError as error:
+        return config.context()
+    except ValueError as error:
         raise ConfigError([f"remote.tls of {url}: cannot be used: {error}"]) from error
-    if not config.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.tls import TlsConfig
 from gateway.units import Duration, ServerUrl, WorkerAddress, host_of
-from gateway.upstream.options import RemoteConfig, TlsConfig
+from gateway.upstream.options import RemoteConfig
 
 
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

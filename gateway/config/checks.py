@@ -12,8 +12,8 @@ from gateway.config.server import ServerConfig
 from gateway.stages.debug_options import GoldenConfig
 from gateway.stores.options import MEMORY, RedisConfig
 from gateway.stores.secrets import encryption_key, shared_secret
+from gateway.tls import TlsConfig
 from gateway.units import format_size
-from gateway.upstream.options import TlsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from gateway.stores.address import RedisAddress
     from gateway.stores.dial import Dialling
     from gateway.stores.line import Command
-    from gateway.stores.options import CacheConfig, RedisConfig, RedisTlsConfig
+    from gateway.stores.options import CacheConfig, RedisConfig
     from gateway.stores.seal import Seal
     from gateway.telemetry import SumCell, Telemetry
+    from gateway.tls import TlsConfig
 
 _PATH = "cache.redis"
 
@@ -160,24 +161,14 @@ def _seal(options: RedisConfig, secret: bytes) -> Seal:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _tls(options: RedisTlsConfig) -> ssl.SSLContext:
-    path = f"{_PATH}.tls"
+def _tls(options: TlsConfig) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=options.ca)
-    except OSError as error:  # an SSLError is one too
-        raise ValueError(f"{path}.ca: {options.ca}: {error.strerror or error}") from None
-    if not options.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if options.cert is not None:
-        try:
-            context.load_cert_chain(options.cert, options.key)
-        except OSError as error:
-            raise ValueError(f"{path}.cert: {options.cert}: {error.strerror or error}") from None
-    return context
+        return options.context()
+    except ValueError as error:
+        raise ValueError(f"{_PATH}.tls.{error}") from None
 
 
-def _cluster_tls(options: RedisTlsConfig) -> dict[str, Any]:
+def _cluster_tls(options: TlsConfig) -> dict[str, Any]:
     # Whatever is wrong with the files is said now, in the same words.
     _tls(options)
     return {

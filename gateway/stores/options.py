@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from gateway.stores.address import parse_redis_url, without_password
+from gateway.tls import TlsConfig
 from gateway.units import Duration, Size, Unit
 
 MEMORY = "memory"
@@ -26,44 +27,6 @@ STORE = Unit(
 )
 # A secret itself, as ``${NAME}``, or ``file:PATH`` of the file that holds it.
 Secret = Annotated[str, Meta(min_length=1, max_length=8192)]
-
-
-class RedisTlsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a `rediss` server and the gateway know one another."""
-
-    ca: Annotated[
-        str | None,
-        Meta(
-            min_length=1,
-            description=(
-                "A PEM file with the authorities that may have signed the server's certificate; "
-                "null: those that the system trusts."
-            ),
-        ),
-    ] = None
-    verify: Annotated[
-        bool,
-        Meta(
-            description=(
-                "Whether the certificate is checked. Danger: without it whoever is on the line can "
-                "be the server."
-            )
-        ),
-    ] = True
-    cert: Annotated[
-        str | None,
-        Meta(min_length=1, description="A PEM file with the gateway's own certificate."),
-    ] = None
-    key: Annotated[
-        str | None,
-        Meta(min_length=1, description="The PEM file of its key; null: it is in cert."),
-    ] = None
-
-    def __post_init__(self) -> None:
-        if self.key is not None and self.cert is None:
-            raise ValueError("key is there without cert; expected both, or cert alone")
-        if self.ca is not None and not self.verify:
-            raise ValueError("ca is of no use while verify is false; expected one of them")
 
 
 class BreakerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -134,7 +97,7 @@ class RedisConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     sentinel_password: Annotated[
         Secret | None, Meta(description="The password for Sentinels, `${NAME}` or `file:PATH`.")
     ] = None
-    tls: RedisTlsConfig = RedisTlsConfig()
+    tls: TlsConfig = TlsConfig()
     connect_timeout: Annotated[
         Duration, Meta(ge=0.001, le=60, description="How long connecting may take.")
     ] = 0.05

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gateway.tls import TlsConfig
 from gateway.units import Duration, Share, Size
 
 
@@ -119,44 +120,6 @@ class SlowStartConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     floor: Annotated[
         Share, Meta(description="The share that it begins with; never less than one batch.")
     ] = 0.1
-
-
-class TlsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How an `https` server and the gateway know one another."""
-
-    ca: Annotated[
-        str | None,
-        Meta(
-            min_length=1,
-            description=(
-                "A PEM file with the authorities that may have signed the server's certificate; "
-                "null: those that the system trusts."
-            ),
-        ),
-    ] = None
-    verify: Annotated[
-        bool,
-        Meta(
-            description=(
-                "Whether the certificate is checked. Danger: without it whoever is on the line can "
-                "be the server."
-            )
-        ),
-    ] = True
-    cert: Annotated[
-        str | None,
-        Meta(min_length=1, description="A PEM file with the gateway's own certificate."),
-    ] = None
-    key: Annotated[
-        str | None,
-        Meta(min_length=1, description="The PEM file of its key; null: it is in cert."),
-    ] = None
-
-    def __post_init__(self) -> None:
-        if self.key is not None and self.cert is None:
-            raise ValueError("key is there without cert; expected both, or cert alone")
-        if self.ca is not None and not self.verify:
-            raise ValueError("ca is of no use while verify is false; expected one of them")
 
 
 # What the gateway itself says of a body; a second word on it is how requests are smuggled.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.stores.options import RedisTlsConfig
+from gateway.tls import TlsConfig
 from tests.support.redis import (
     RedisServer,
     free_port,
@@ -49,7 +49,7 @@ def server(pem: Path, clients: Path, port: int, *more: str) -> RedisServer:
 async def test_both_ends_show_who_they_are(tmp_path: Path, kind: str) -> None:
     """With a certificate each, that the other one knows."""
     here, there = certificate(tmp_path, "gateway"), certificate(tmp_path, "localhost")
-    tls = RedisTlsConfig(ca=str(there), cert=str(here), key=f"{here}.key")
+    tls = TlsConfig(ca=str(there), cert=str(here), key=f"{here}.key")
     port = free_port()
     more = ["--cluster-enabled", "yes", "--tls-cluster", "yes"] if "cluster" in kind else []
     if more:
@@ -75,9 +75,9 @@ async def test_who_is_not_trusted_gets_nothing(tmp_path: Path, lacking: str) -> 
     other = certificate(tmp_path, "other")
     shows = other if lacking == "name" else there
     trusted = there if lacking == "cert" else other
-    tls = RedisTlsConfig(ca=str(trusted), cert=str(here), key=f"{here}.key")
+    tls = TlsConfig(ca=str(trusted), cert=str(here), key=f"{here}.key")
     if lacking == "cert":
-        tls = RedisTlsConfig(ca=str(trusted))
+        tls = TlsConfig(ca=str(trusted))
     port = free_port()
     with server(shows, here, port):
         async with store_at(f"rediss://localhost:{port}", tls=tls, known=False) as store:
@@ -89,7 +89,7 @@ async def test_who_is_not_trusted_gets_nothing(tmp_path: Path, lacking: str) -> 
 async def test_without_checks_any_certificate_will_do(tmp_path: Path) -> None:
     """Where the operator says so."""
     here, there = certificate(tmp_path, "gateway"), certificate(tmp_path, "other")
-    tls = RedisTlsConfig(verify=False, cert=str(here), key=f"{here}.key")
+    tls = TlsConfig(verify=False, cert=str(here), key=f"{here}.key")
     port = free_port()
     with server(there, here, port):
         async with store_at(f"rediss://localhost:{port}", tls=tls) as store:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.stores.opening import open_store
-from gateway.stores.options import CacheConfig, RedisConfig, RedisTlsConfig
+from gateway.stores.options import CacheConfig, RedisConfig
 from gateway.telemetry import Telemetry
+from gateway.tls import TlsConfig
 from tests.support.redis import response
 from tests.support.upstream import settle
 
@@ -23,8 +24,8 @@ KEY = base64.b64encode(b"k" * 32).decode()
         (RedisConfig(secret="short"), "cache.redis.secret: has 5 bytes"),
         (RedisConfig(encryption_keys=(KEY, "no")), r"cache.redis.encryption_keys\[1\]: is not 32"),
         (RedisConfig(encryption_keys=(KEY, KEY)), "cache.redis.encryption_keys: .* twice"),
-        (RedisConfig(tls=RedisTlsConfig(ca="/lacks.pem")), "cache.redis.tls.ca: /lacks.pem"),
-        (RedisConfig(tls=RedisTlsConfig(cert="/lacks.pem")), "cache.redis.tls.cert: /lacks.pem"),
+        (RedisConfig(tls=TlsConfig(ca="/lacks.pem")), "cache.redis.tls.ca: /lacks.pem"),
+        (RedisConfig(tls=TlsConfig(cert="/lacks.pem")), "cache.redis.tls.cert: /lacks.pem"),
     ],
 )
 @pytest.mark.parametrize("kind", ["rediss", "rediss+cluster"])
