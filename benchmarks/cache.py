@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -95,6 +96,13 @@ def config(work: Work, kind: str, redis: Path) -> str:
 @contextlib.contextmanager
 def gateway(work: Work, kind: str) -> Iterator[int]:
     """The port of a gateway that is ready."""
+    with served(work, kind) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def served(work: Work, kind: str) -> Iterator[tuple[int, Server]]:
+    """The port of a gateway that is ready, and its processes, a Redis first if it has one."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
         port, redis = free_port(), directory / "redis"
@@ -108,7 +116,7 @@ def gateway(work: Work, kind: str) -> Iterator[int]:
         programs.append(Program([*argv, "--http", listen], after=redis if programs else None))
         with Server(programs, log=directory / "log") as running:
             await_ready(running, port, work.payload)
-            yield port
+            yield port, running
             running.check()
 
 
@@ -225,8 +233,47 @@ def batches(work: Work) -> tuple[float, float]:
     return statistics.median(full), statistics.median(partial)
 
 
-def report(figures: Figures, full: float, partial: float, rounds: int, seconds: float) -> str:
+def frozen(work: Work) -> tuple[float, float, float]:
+    """Seconds for a new question: usually, at most when Redis has just frozen, and a while later.
+
+    One client asks one question after the other; "a while later" is the median of the last half.
+    """
+    with served(work, "redis") as (port, server):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        (body,) = work.payload.bodies
+        headers = dict(work.payload.headers)
+
+        def ask(number: int) -> float:
+            asked = body.replace(MARKER.encode(), b"%08d" % number)
+            began = time.perf_counter()
+            connection.request("POST", work.payload.path, asked, headers)
+            response = connection.getresponse()
+            response.read()
+            if response.status != 200:
+                raise BenchmarkError(f"beside a frozen Redis: {response.status}")
+            return time.perf_counter() - began
+
+        usual = [ask(number) for number in range(1000)]
+        redis = server.processes[0]
+        redis.send_signal(signal.SIGSTOP)
+        try:
+            beside = [ask(number) for number in range(1000, 2000)]
+        finally:
+            redis.send_signal(signal.SIGCONT)
+        connection.close()
+    return statistics.median(usual[500:]), max(beside[:50]), statistics.median(beside[500:])
+
+
+def report(
+    figures: Figures,
+    batch: tuple[float, float],
+    stopped: tuple[float, float, float],
+    options: argparse.Namespace,
+) -> str:
     """The page of results."""
+    full, partial = batch
+    rounds, seconds = options.rounds, options.seconds
+    usual, first, later = (each * 1e3 for each in stopped)
     name, dirty = machine.commit()
     lines = ["# The response cache", "", f"Commit {name}{' and changes' if dirty else ''}.", ""]
     lines += [f"- {key}: {value}" for key, value in machine.facts().items()]
@@ -249,7 +296,10 @@ def report(figures: Figures, full: float, partial: float, rounds: int, seconds: 
     lines += [f"- All hits in memory: {hits:.2f} of that (aim 1.5)."]
     lines += [f"- Every answer from Redis: {far:,.0f}/s (aim 10,000)."]
     one_new = f"{partial * 1e3:.0f} ms with one new row, {partial / full:.2f} of it (aim 0.15)"
-    lines += [f"- A batch of {BATCH} pictures: {full * 1e3:.0f} ms, {one_new}.", ""]
+    lines += [f"- A batch of {BATCH} pictures: {full * 1e3:.0f} ms, {one_new}."]
+    aims = "aims: 25 ms more, then 1 ms more"
+    told = f"{usual:.2f} ms; when Redis has just frozen at most {first:.1f}, later {later:.2f}"
+    lines += [f"- A new question to digits: {told} ({aims}).", ""]
     return "\n".join(lines)
 
 
@@ -265,8 +315,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for work in (digits(), images()):
                 one_round(work, figures, options.seconds, Path(name))
-    full, partial = batches(images())
-    page = report(figures, full, partial, options.rounds, options.seconds)
+    page = report(figures, batches(images()), frozen(digits()), options)
     print(page)
     if options.output is not None:
         commit, _ = machine.commit()
