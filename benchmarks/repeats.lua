@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Sends one prepared request with eight digits in it replaced: by those of a question from a known
+-- Sends one prepared request with seven digits in it replaced: by those of a question from a known
 -- set, or of one that nobody has asked.
 -- wrk ... -s repeats.lua URL -- FILE MARKER SHARE KNOWN FIRST IN_TURN
 
@@ -27,7 +27,7 @@ function request()
   else
     number = first + turn
   end
-  return before .. string.format("%08d", number) .. after
+  return before .. string.format("%07d", number) .. after
 end
 
 function done(summary, latency, _)
