@@ -147,7 +147,7 @@ class Generator:
 
     def run(self, share: float, seconds: float, *, known: int = KNOWN, turns: bool = False) -> Load:
         """Repeat with the probability *share*, or ask all *known* in turn."""
-        self._first += 1_000_000
+        self._first += 400_000
         command = [find("wrk"), "--threads", "1", "--connections", str(self._work.connections)]
         command += ["--duration", f"{max(1, round(seconds))}s", "--timeout", "30s"]
         command += ["--script", str(SCRIPT), self._url, "--", str(self._file), MARKER]
