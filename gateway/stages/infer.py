@@ -199,14 +199,18 @@ class Infer:
         if self._tenant_header:
             tenant = exchange.headers.get(self._tenant_header, "")[:_LONGEST_TENANT]
         request = key = None
-        if questions is not None and not exchange.rules.no_store:
+        large = len(exchange.body) > OFF_LOOP
+        # Large tensors that are only sliced are decoded sooner than their digest is made, and the
+        # cache makes one of them anyway.
+        sliced = large and _is_sliced(exchange)
+        if questions is not None and not sliced and not exchange.rules.no_store:
             key = questions.key(exchange, info, tenant)
             request = questions.recall(key, exchange)
         if request is None:
             if questions is None:
                 # Of a cached model a full queue may still answer: what is there needs no place.
                 model.turn_away(exchange.body)
-            if len(exchange.body) > OFF_LOOP and not _is_sliced(exchange):
+            if large and not sliced:
                 loop = asyncio.get_running_loop()
                 request = await loop.run_in_executor(self._executor, codec.decode, exchange, info)
                 # What the cache takes the question for may have become another one meanwhile.

@@ -68,6 +68,8 @@ class Model:
         self.placed_by = ""
         self.seen: list[InferRequest] = []
         self._keyed = keyed
+        # Whether its cache had the answer.
+        self.hit = True
         self.full = False
         self.answer: Callable[[InferRequest], InferResponse] = echo
 
@@ -81,8 +83,7 @@ class Model:
         self.seen.append(request)
         if self._keyed and request.key is None:
             request.key = b"made"
-            # A hit: what is asked once is not worth remembering.
-            request.trace.age = 0.0
+            request.trace.age = 0.0 if self.hit else None
         return self.answer(request)
 
 
@@ -284,6 +285,23 @@ async def test_what_the_cache_gave_no_key_is_not_remembered() -> None:
     infer, _, store = remembering(keyed=False)
     await infer(exchange(Notebook()))
     assert store == {}
+
+
+async def test_what_was_asked_once_is_not_remembered() -> None:
+    """Most of it never comes again; the second time shows that it does."""
+    infer, model, store = remembering()
+    model.hit = False
+    await infer(exchange(Notebook()))
+    assert store == {}
+
+
+async def test_large_tensors_that_are_only_sliced_are_not_remembered() -> None:
+    """Their digest takes longer than that; text of the same size is worth it."""
+    infer, _, store = remembering()
+    await infer(exchange(Notebook(), LARGE, inference_header_content_length="4"))
+    assert store == {}
+    await infer(exchange(Notebook(), LARGE))
+    assert len(store) == 1
 
 
 async def test_no_store_leaves_no_trace() -> None:
