@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _LEASE_TIMES: Final = 3.0
 _LEASE_LEAST: Final = 1.0
 _LEASE_MOST: Final = 60.0
+# Seconds. A store that took longer than this for a look-up is not asked for a lease: a request
+# waits for its budget once.
+_SLOW: Final = 0.01
 
 
 class Shared:
@@ -120,7 +123,7 @@ class Shared:
             # It would wait for a worker until its deadline.
             return self._had(request, old)
         try:
-            return await self._filled(request, keys, usable)
+            return await self._filled(request, keys, usable, alone=seconds > _SLOW)
         except NO_ANSWER:
             if not in_need:
                 raise
@@ -145,8 +148,13 @@ class Shared:
         request: InferRequest,
         keys: list[bytes],
         usable: list[Kept[InferResponse] | None],
+        *,
+        alone: bool,
     ) -> InferResponse:
-        """The answer to *request*, for what is not in *usable* by the model or somebody else."""
+        """The answer to *request*, for what is not in *usable* by the model or somebody else.
+
+        *alone*: nobody else is asked.
+        """
         rows = [row for row, kept in enumerate(usable) if kept is None]
         missing = [keys[row] for row in rows]
         asked, digest = request, request.trace.digest
@@ -154,7 +162,7 @@ class Shared:
             asked = rows_of(request, rows)
             asked.key = b"".join(missing)
         place = self._place(missing)
-        token = await self._store.lease(place, self._lease())
+        token = b"" if alone else await self._store.lease(place, self._lease())
         if token is None:
             others = await self._awaited(request, missing, place)
             if others is not None:

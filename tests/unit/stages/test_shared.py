@@ -221,6 +221,28 @@ def test_a_store_that_is_away_is_not_asked(
         now(one.cache, ruled("only-if-cached", 2))
 
 
+def test_a_store_that_is_slow_is_not_asked_twice(
+    one: Gateway, store: SharedMemory, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request waits for its budget once: it looks, and leases nothing."""
+    look, leased = store.fetch_many, store.lease
+    asked: list[bytes] = []
+
+    async def slow(keys: list[bytes]) -> Any:
+        clock.now += 0.02
+        return await look(keys)
+
+    async def lease(key: bytes, ttl: float) -> bytes | None:
+        asked.append(key)
+        return await leased(key, ttl)
+
+    monkeypatch.setattr(store, "lease", lease)
+    now(one.cache, request(1))
+    monkeypatch.setattr(store, "fetch_many", slow)
+    now(one.cache, request(2))
+    assert len(asked) == 1
+
+
 def test_a_far_look_that_does_not_pay_is_left_out(store: SharedMemory, clock: Clock) -> None:
     """Whatever the nearer tier does."""
     payoff = Payoff(explored=0.0)
