@@ -48,7 +48,8 @@ class Model:
         self._preprocess = config.preprocess
         self._postprocess = config.postprocess
         self._rows = "auto" if config.cache is None else config.cache.rows
-        self._ensemble = ensemble_of(config.augment)
+        # The views of its rows, where it has some.
+        self.ensemble = ensemble_of(config.augment)
         golden = config.golden
         self._parity = (
             None
@@ -82,8 +83,8 @@ class Model:
                 if seen is not None and self._rows == "always":
                     refuse_coupled(seen)
                 self._info = seen and client_info(seen, self._preprocess, self._postprocess)
-                if seen is not None and self._ensemble is not None:
-                    self._ensemble.bind(seen)
+                if seen is not None and self.ensemble is not None:
+                    self.ensemble.bind(seen)
                 if seen is not None and self._parity is not None:
                     self._hold(self._parity.verdict(seen))
             except ConfigError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.caching import execution, obeyed, rows_apart, told_apart
 from gateway.stages.admission import Admission
-from gateway.stages.augment import Augment, ensemble_of
+from gateway.stages.augment import Augment
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
@@ -136,7 +136,6 @@ def model_stack(
         return model.batch
 
     layers: list[Callable[[Any], Any]] = []
-    ensemble = ensemble_of(config.augment)
     if (cache := config.cache) is not None:
         layers += cache_layers(model, config, cache, caching, telemetry)
     if config.postprocess:
@@ -161,14 +160,14 @@ def model_stack(
     if pool.keyed and not pool.header:
         # Above Batch: only what belongs to one place may leave together.
         layers.append(partial(QuestionKey, model=name))
-    if config.augment is not None and ensemble is not None:
+    if config.augment is not None and model.ensemble is not None:
         # Below Preprocess: views are made of finished tensors. Below QuestionKey: they go where
         # the row goes. Above Batch: the views of a row are rows of one batch.
         layers.append(
             partial(
                 Augment,
                 model=name,
-                ensemble=ensemble,
+                ensemble=model.ensemble,
                 info=lambda: pool.info,
                 telemetry=telemetry,
                 below=config.augment.below,
@@ -223,9 +222,7 @@ def cache_layers(
         ready=lambda: pool.ready,
     )
     scope = caching.scope if cache.scope == "tenant" else caching.scope_of_all
-    steps = digest(config.preprocess, config.postprocess, ensemble_of(config.augment)) + execution(
-        config
-    )
+    steps = digest(config.preprocess, config.postprocess, model.ensemble) + execution(config)
     model.payoff = Payoff(always=not cache.adaptive)
     tier = None
     if caching.shared is not None:

@@ -11,6 +11,7 @@ figure is processor time for each request, so that other processes disturb it li
 import argparse
 import asyncio
 import cProfile
+import itertools
 import pstats
 import statistics
 import tempfile
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import uvloop
 
+from benchmarks.cache import MARKER, digits
 from benchmarks.contenders import CONFIGS, DIGIT_ROWS
 from benchmarks.payloads import json_rows
 from benchmarks.processes import ROOT
@@ -191,18 +193,29 @@ async def measure(options: argparse.Namespace) -> None:
         requests = [(directory / str(number)).read_bytes() for number in range(count)]
     rig = Rig(options.config, options.connections)
     every = options.connections
+    fresh = itertools.count()
+    (marked,) = digits().payload.requests("127.0.0.1:8000")
 
-    async def run(rounds: int) -> None:
+    def batch(rounds: int) -> list[bytes]:
+        """What is sent in so many rounds: the same requests again, or such as were never sent."""
+        if not options.unique:
+            return requests
+        return [
+            marked.replace(MARKER.encode(), b"%07d" % next(fresh)) for _ in range(rounds * every)
+        ]
+
+    async def run(rounds: int, sent: list[bytes]) -> None:
         for number in range(rounds):
-            await rig.round(requests, number * every)
+            await rig.round(sent, number * every)
 
-    await run(options.rounds // 4)
+    await run(options.rounds // 4, batch(options.rounds // 4))
     if not rig.clients[0].last.startswith(b"HTTP/1.1 200"):
         raise ValueError(f"answered {rig.clients[0].last!r}")
     if options.profile:
         profile = cProfile.Profile()
+        sent = batch(options.rounds)
         profile.enable()
-        await run(options.rounds)
+        await run(options.rounds, sent)
         profile.disable()
         stats = pstats.Stats(profile)
         stats.sort_stats("tottime").print_stats(options.profile)
@@ -211,8 +224,9 @@ async def measure(options: argparse.Namespace) -> None:
         return
     figures = []
     for _ in range(options.repeat):
+        sent = batch(options.rounds)
         began = time.process_time()
-        await run(options.rounds)
+        await run(options.rounds, sent)
         figures.append((time.process_time() - began) * 1e6 / (options.rounds * every))
         rig.telemetry.take()
     print(
@@ -226,6 +240,7 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="digits.yaml", help="one of benchmarks/configs")
+    parser.add_argument("--unique", action="store_true", help="ask nothing twice")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--repeat", type=int, default=9)

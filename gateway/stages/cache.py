@@ -135,7 +135,7 @@ class Cache:
         rules = request.rules
         if rules is not NO_RULES:
             if self._obeys is not None and request.tenant not in self._obeys:
-                request.rules = NO_RULES
+                rules = request.rules = NO_RULES
             elif rules.no_store:
                 return self._pass(request, "fwd=request")
         parameters = request.parameters

@@ -17,7 +17,7 @@ from gateway.steps.files import content
 from gateway.steps.padding import padded, places, width
 from gateway.steps.step import Kernel, Misfit, Tensors, buffer, listed
 from gateway.steps.strings import MAX_BYTES, Bound, texts
-from gateway.steps.tokenizer import Tokenizer, from_json, from_vocabulary, tokens
+from gateway.steps.tokenizer import Rules, Tokenizer, from_json, from_vocabulary, tokens
 from gateway.wire.model import ModelInfo, TensorSpec
 from gateway.wire.tensor import NUMPY, Tensor
 
@@ -199,25 +199,16 @@ class Tokenize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return filled
 
     def _load(self, max_length: int) -> Tokenizer:
-        truncate = self.overlong == "truncate"
-        if self.file:
-            return from_json(
-                content(self.file),
-                max_length=max_length,
-                truncate=truncate,
-                truncation_side=self.truncation_side,
-                special_tokens=self.special_tokens,
-                pad_token=self.pad_token,
-            )
-        return from_vocabulary(
-            content(self.vocabulary),
-            lowercase=self.lowercase,
+        rules = Rules(
             max_length=max_length,
-            truncate=truncate,
+            truncate=self.overlong == "truncate",
             truncation_side=self.truncation_side,
             special_tokens=self.special_tokens,
             pad_token=self.pad_token,
         )
+        if self.file:
+            return from_json(content(self.file), rules)
+        return from_vocabulary(content(self.vocabulary), rules, lowercase=self.lowercase)
 
 
 def _bound(name: str, rows: int, numbers: int) -> None:

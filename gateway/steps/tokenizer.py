@@ -42,6 +42,19 @@ class Tokenizer(NamedTuple):
     pad_type: int
 
 
+class Rules(NamedTuple):
+    """How any tokenizer is used: rows of at most *max_length* tokens, cut on one side or refused.
+
+    *max_length* 0 is what the tokenizer says of itself, else 512; *pad_token* "" likewise.
+    """
+
+    max_length: int
+    truncate: bool
+    truncation_side: str
+    special_tokens: bool
+    pad_token: str
+
+
 def tokens(tokenizer: Tokenizer, texts: Sequence[str], name: str) -> tuple[Array, Array, list[int]]:
     """The ids and segments of all *texts* of input *name*, flat, and how many each text has.
 
@@ -86,46 +99,19 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 @lru_cache(maxsize=_KEPT)
-def from_json(
-    content: bytes,
-    *,
-    max_length: int,
-    truncate: bool,
-    truncation_side: str,
-    special_tokens: bool,
-    pad_token: str,
-) -> Tokenizer:
-    """The tokenizer of a ``tokenizer.json``; *max_length* 0 is what that says, else 512.
-
-    Raises Misfit.
-    """
+def from_json(content: bytes, rules: Rules) -> Tokenizer:
+    """The tokenizer of a ``tokenizer.json``; raises Misfit."""
     library = _library()
     try:
         made = library.Tokenizer.from_buffer(content)
     # The library raises nothing more exact, whatever is wrong.
     except Exception as error:  # noqa: BLE001
         raise Misfit(f"not a tokenizer.json: {str(error)[:200]}") from None
-    return _ready(
-        made,
-        max_length=max_length,
-        truncate=truncate,
-        truncation_side=truncation_side,
-        special_tokens=special_tokens,
-        pad_token=pad_token,
-    )
+    return _ready(made, rules)
 
 
 @lru_cache(maxsize=_KEPT)
-def from_vocabulary(
-    content: bytes,
-    *,
-    lowercase: bool,
-    max_length: int,
-    truncate: bool,
-    truncation_side: str,
-    special_tokens: bool,
-    pad_token: str,
-) -> Tokenizer:
+def from_vocabulary(content: bytes, rules: Rules, *, lowercase: bool) -> Tokenizer:
     """BERT's tokenizer over a WordPiece vocabulary, one token a line; raises Misfit."""
     library = _library()
     try:
@@ -153,40 +139,25 @@ def from_vocabulary(
         ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
     )
     made.add_special_tokens([token for token in _SPECIAL if token in vocabulary])
-    return _ready(
-        made,
-        max_length=max_length,
-        truncate=truncate,
-        truncation_side=truncation_side,
-        special_tokens=special_tokens,
-        pad_token=pad_token,
-    )
+    return _ready(made, rules)
 
 
-def _ready(
-    made: Any,  # noqa: ANN401 - the library has no types
-    *,
-    max_length: int,
-    truncate: bool,
-    truncation_side: str,
-    special_tokens: bool,
-    pad_token: str,
-) -> Tokenizer:
+def _ready(made: Any, rules: Rules) -> Tokenizer:  # noqa: ANN401 - the library has no types
     padding, truncation = made.padding or {}, made.truncation or {}
-    most = max_length or int(truncation.get("max_length", _MAX_LENGTH))
-    special = made.num_special_tokens_to_add(is_pair=False) if special_tokens else 0
+    most = rules.max_length or int(truncation.get("max_length", _MAX_LENGTH))
+    special = made.num_special_tokens_to_add(is_pair=False) if rules.special_tokens else 0
     if most <= special:
         raise Misfit(f"max_length is {most}: {special} special tokens leave no room for others")
-    pad = _pad(made, pad_token, padding)
+    pad = _pad(made, rules.pad_token, padding)
     # Rows are padded here, and in numpy.
     made.no_padding()
-    if truncate:
-        made.enable_truncation(most, direction=truncation_side)
+    if rules.truncate:
+        made.enable_truncation(most, direction=rules.truncation_side)
     else:
         made.no_truncation()
 
     def encode(texts: list[str]) -> Sequence[Any]:
-        rows: Sequence[Any] = made.encode_batch_fast(texts, add_special_tokens=special_tokens)
+        rows: Sequence[Any] = made.encode_batch_fast(texts, add_special_tokens=rules.special_tokens)
         return rows
 
     return Tokenizer(encode, most, special, pad, int(padding.get("pad_type_id", 0)))

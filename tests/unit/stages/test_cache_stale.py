@@ -242,6 +242,14 @@ def test_only_if_cached_is_looked_up_all_the_same() -> None:
         now(kit.cache, ruled("only-if-cached", 2))
 
 
+def test_a_directive_that_is_not_obeyed_looks_nothing_up() -> None:
+    """Whoever it is from, it must not bring the cache back."""
+    kit = Kit(PromptService(), payoff=idle(), obeys=frozenset())
+    asked = ruled("only-if-cached", 1)
+    assert values(now(kit.cache, asked)) == [1]
+    assert asked.trace.cache == "fwd=bypass; detail=no-gain"
+
+
 # Whose directives are obeyed, and who shares.
 
 
