@@ -41,7 +41,7 @@ class Layout(Enum):
 
 
 def check_golden(config: Config, file: str, model: str) -> None:
-    """Hold the steps of *model* to the golden vectors in *file*; ends the command if they differ."""
+    """Hold the steps of *model* to the golden vectors in *file*; ends the command otherwise."""
     from gateway.lab import LabError, golden
 
     try:
