@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     Check = Callable[[Any], Iterable[tuple[str, str]]]
 
+# A set of labels is kept as the bits of one number.
+_MOST_LABELS = 64
+
 
 def server(section: ServerConfig) -> Iterator[tuple[str, str]]:
     """The two ports are two."""
@@ -39,6 +42,30 @@ def model(section: ModelConfig) -> Iterator[tuple[str, str]]:
     if section.cache is not None and augment is not None and augment.goes_by_request():
         message = "noise with the seed request answers equal questions differently"
         yield "augment", f"{message}; expected the seed content in a model with a cache"
+    yield from _quality(section)
+
+
+def _quality(section: ModelConfig) -> Iterator[tuple[str, str]]:
+    """Classes have names of their own, and what is said of them is said of one there is."""
+    quality = section.quality
+    if quality is None:
+        return
+    if quality.task == "regression":
+        if quality.classes is not None:
+            yield "quality", "classes are not known to a regression; leave them out"
+        return
+    if quality.classes is None:
+        yield "quality", "classes is missing; expected their number or their names"
+        return
+    names = quality.names
+    if len(names) < 2:
+        yield "quality", f"classes: there is {len(names)}; expected 2 or more"
+    for name in sorted({each for each in names if names.count(each) > 1}):
+        yield "quality", f"classes: '{name}' is there twice; expected each class once"
+    if quality.task == "multilabel" and len(names) > _MOST_LABELS:
+        yield "quality", f"classes: {len(names)} labels; expected at most {_MOST_LABELS}"
+    if quality.positive is not None and str(quality.positive) not in names:
+        yield "quality", f"positive: there is no class '{quality.positive}'"
 
 
 def config(section: Config) -> Iterator[tuple[str, str]]:

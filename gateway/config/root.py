@@ -17,6 +17,7 @@ from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
 from gateway.stages.debug_options import DebugConfig, GoldenConfig
 from gateway.stages.hedge_options import HedgeConfig
+from gateway.stages.quality_options import QualityConfig
 from gateway.stages.retry_options import RetryConfig
 from gateway.stores.options import CacheConfig
 from gateway.units import Share
@@ -101,6 +102,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         ),
     ] = ()
     augment: AugmentConfig | None = None
+    quality: QualityConfig | None = None
     golden: GoldenConfig | None = None
     debug: DebugConfig = DebugConfig()
 

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The section ``quality`` of a model: what its answers mean, and what is kept of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from gateway.units import Share
+
+ClassName = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class QualityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A model without this section keeps no predictions."""
+
+    task: Annotated[
+        Literal["classification", "multilabel", "regression"],
+        Meta(description="What an answer is: one class, a set of labels, or a number."),
+    ] = "classification"
+    classes: Annotated[
+        Annotated[int, Meta(ge=2, le=65_535)] | tuple[ClassName, ...] | None,
+        Meta(
+            description=(
+                "How many classes there are, or their names in the order of the scores. Figures "
+                "average over these, whether or not they occur. Needed unless the task is "
+                "regression."
+            )
+        ),
+    ] = None
+    positive: Annotated[
+        str | int | None,
+        Meta(
+            description=(
+                "The class that precision and recall of two classes are about; the second one "
+                "where it is not said."
+            )
+        ),
+    ] = None
+    output: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "The output that says the class or value, or has a row of scores; where it is not "
+                "said, it is found by its shape."
+            )
+        ),
+    ] = None
+    scores: Annotated[
+        str | None,
+        Meta(description="The output with a row of scores, where it is another one."),
+    ] = None
+    scale: Annotated[
+        Literal["auto", "probabilities", "logits"],
+        Meta(
+            description=(
+                "What the scores are. auto: probabilities where they lie in 0 to 1 and add up to "
+                "1, else logits, of which probabilities are made."
+            )
+        ),
+    ] = "auto"
+    threshold: Annotated[
+        Share,
+        Meta(
+            description=(
+                "The probability from which on a label of a multilabel model, or the positive "
+                "class where there is one score alone, is said."
+            )
+        ),
+    ] = 0.5
+    sample: Annotated[
+        Share,
+        Meta(
+            description=(
+                "The share of predictions that is kept, chosen by a keyed hash of their ids; each "
+                "stands for as many as it was chosen from."
+            )
+        ),
+    ] = 1.0
+    level: Annotated[
+        float,
+        Meta(gt=0.5, lt=1, description="How sure the intervals of all figures are."),
+    ] = 0.95
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes, numbers as text; none for a regression."""
+        if isinstance(self.classes, int):
+            return tuple(str(each) for each in range(self.classes))
+        return self.classes or ()
