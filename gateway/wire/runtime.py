@@ -10,6 +10,8 @@ The supervisor makes the directory, for its user alone, and removes it at the en
     metrics/gateway-0.msgpack the last metrics of gateway process 0
     state/gateway-0.msgpack   what it knows of its endpoints
     outstanding               what each gateway process has pending, where there are several
+    samples.sock              where the control process takes samples, see `gateway.wire.samples`
+    sampling.key              32 bytes that all processes choose samples by
 """
 
 from __future__ import annotations
@@ -42,6 +44,16 @@ def worker_socket(runtime: str | Path, model: str, replica: int) -> str:
 def outstanding_file(runtime: str | Path) -> Path:
     """What each gateway process has pending; it is there only where there are several."""
     return Path(runtime) / "outstanding"
+
+
+def samples_socket(runtime: str | Path) -> Path:
+    """Where gateway processes hand over what they have answered; nobody answers on it."""
+    return Path(runtime) / "samples.sock"
+
+
+def sampling_key_file(runtime: str | Path) -> Path:
+    """The key of `gateway.wire.selection`, where the configuration gives none."""
+    return Path(runtime) / "sampling.key"
 
 
 def metrics_directory(runtime: str | Path) -> Path:
