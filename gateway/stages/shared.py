@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 _LEASE_TIMES: Final = 3.0
 _LEASE_LEAST: Final = 1.0
 _LEASE_MOST: Final = 60.0
-# Seconds. A store that took longer than this for a look-up is not asked for a lease: a request
-# waits for its budget once.
-_SLOW: Final = 0.01
 
 
 class Shared:
@@ -100,9 +97,12 @@ class Shared:
     async def _answer(self, request: InferRequest, joined: bytes) -> InferResponse:
         keys = [joined[at : at + SIZE] for at in range(0, len(joined), SIZE)]
         started = self._clock()
-        found: list[Kept[InferResponse] | None] = [None] * len(keys)
+        found: list[Kept[InferResponse] | None] | None = [None] * len(keys)
         if not request.rules.no_cache:
             found = await self._tier.fetch(keys)
+        # A store that has not answered is not asked for a lease: a request waits for it once.
+        alone = found is None
+        found = found or [None] * len(keys)
         seconds = self._clock() - started
         request.trace.lookup += seconds
         usable = [kept if kept is not None and self._will_do(request, kept) else None
@@ -123,7 +123,7 @@ class Shared:
             # It would wait for a worker until its deadline.
             return self._had(request, old)
         try:
-            return await self._filled(request, keys, usable, alone=seconds > _SLOW)
+            return await self._filled(request, keys, usable, alone=alone)
         except NO_ANSWER:
             if not in_need:
                 raise
@@ -213,10 +213,7 @@ class Shared:
         """What another one makes of the same question, None if it takes too long or fails."""
         patience = min(request.deadline - self._clock(), self._lock_timeout)
         first = await self._store.wait(place, patience)
-        if len(keys) == 1:
-            found = [first]
-        else:
-            found = await self._tier.fetch(keys)
+        found = [first] if len(keys) == 1 else await self._tier.fetch(keys) or []
         kept = [each for each in found if each is not None and self._will_do(request, each)]
         return kept if len(kept) == len(keys) else None
 

@@ -84,8 +84,8 @@ class SharedTier:
         """For how many seconds *kept* is fresh still."""
         return kept.ttl - self._grace
 
-    async def fetch(self, keys: Sequence[bytes]) -> list[Kept[InferResponse] | None]:
-        """What the store has for each of *keys*."""
+    async def fetch(self, keys: Sequence[bytes]) -> list[Kept[InferResponse] | None] | None:
+        """What the store has for each of *keys*, None where it has not said in time."""
         return await self.store.fetch_many([self._prefix + key for key in keys])
 
     def first(self, key: bytes, response: InferResponse, *, cost: float) -> None:

@@ -27,6 +27,9 @@ _MOVED: Final = ("READONLY", "MASTERDOWN")
 # Seconds without any reply after which a connection is not believed in any more. The breaker sees
 # only failures that come close together, as they do under load.
 _SILENT: Final = 1.0
+# Seconds before the end of a budget at which the loop is made to turn once more. A loop that was
+# busy for all of it may find the reply there, and the server is not to blame for that.
+_LAST_LOOK: Final = 0.001
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +115,9 @@ class Channel:
             return
         call = _Call(self._calls, commands, done)
         self._calls.add(call)
-        call.timer = asyncio.get_running_loop().call_later(self._timeout, self._expired, call)
+        loop = asyncio.get_running_loop()
+        before = max(0.0, self._timeout - _LAST_LOOK)
+        call.timer = loop.call_later(before, self._expires, call)
         if self._line is not None:
             self._send(self._line, call)
             return
@@ -151,6 +156,9 @@ class Channel:
         if any(error.startswith(_MOVED) for error in errors):
             self._hang_up()
         self._fail("refused", errors[0])
+
+    def _expires(self, call: _Call) -> None:
+        call.timer = asyncio.get_running_loop().call_later(_LAST_LOOK, self._expired, call)
 
     def _expired(self, call: _Call) -> None:
         if call.settle(None):

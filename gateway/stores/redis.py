@@ -109,7 +109,7 @@ class RedisStore:
             self.observe(self._clock() - started)
         return kept
 
-    async def fetch_many(self, keys: Sequence[bytes]) -> list[Kept[InferResponse] | None]:
+    async def fetch_many(self, keys: Sequence[bytes]) -> list[Kept[InferResponse] | None] | None:
         """See `Store.fetch_many`."""
         stored = [self._prefix + key for key in keys]
         result: list[Kept[InferResponse] | None] = [None] * len(stored)
@@ -130,7 +130,7 @@ class RedisStore:
                     result[place] = await self._open(stored[place], frame)
         if self.observe is not None:
             self.observe(self._clock() - started)
-        return result
+        return None if found is None else result
 
     def put(
         self, key: bytes, value: InferResponse, size: int, *, ttl: float, cost: float = 0.0

@@ -36,8 +36,11 @@ class Store(Protocol[V]):
         """The value under *key*, None if there is none or it has expired."""
         ...
 
-    async def fetch_many(self, keys: Sequence[bytes]) -> list[Kept[V] | None]:
-        """What `fetch` would give for each of *keys*, in their order and in one go."""
+    async def fetch_many(self, keys: Sequence[bytes]) -> list[Kept[V] | None] | None:
+        """What `fetch` would give for each of *keys*, in their order and in one go.
+
+        None where it was asked and has not answered in time: what it has is not known.
+        """
         ...
 
     async def keep(self, key: bytes, value: V, *, size: int, ttl: float, cost: float = 0.0) -> bool:

@@ -36,6 +36,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """The virtual instant in seconds."""
         return self._jumping.now
 
+    def pass_by(self, seconds: float) -> None:
+        """Let *seconds* pass within this turn of the loop, as work on it does."""
+        self._jumping.now += seconds
+
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of *coroutine* in a virtual loop of its own."""

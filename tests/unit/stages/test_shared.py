@@ -221,16 +221,15 @@ def test_a_store_that_is_away_is_not_asked(
         now(one.cache, ruled("only-if-cached", 2))
 
 
-def test_a_store_that_is_slow_is_not_asked_twice(
-    one: Gateway, store: SharedMemory, clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_does_not_answer_is_not_asked_twice(
+    one: Gateway, store: SharedMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request waits for its budget once: it looks, and leases nothing."""
-    look, leased = store.fetch_many, store.lease
+    leased = store.lease
     asked: list[bytes] = []
 
-    async def slow(keys: list[bytes]) -> Any:
-        clock.now += 0.02
-        return await look(keys)
+    async def silent(_: list[bytes]) -> Any:
+        return None
 
     async def lease(key: bytes, ttl: float) -> bytes | None:
         asked.append(key)
@@ -238,9 +237,33 @@ def test_a_store_that_is_slow_is_not_asked_twice(
 
     monkeypatch.setattr(store, "lease", lease)
     now(one.cache, request(1))
-    monkeypatch.setattr(store, "fetch_many", slow)
+    monkeypatch.setattr(store, "fetch_many", silent)
     now(one.cache, request(2))
     assert len(asked) == 1
+
+
+def test_a_store_that_is_slow_is_asked_who_fills(
+    one: Gateway, store: SharedMemory, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a look took long may be the gateway's own doing, and the model is asked once all the
+    same.
+    """
+    look = store.fetch_many
+    leased: list[bytes] = []
+    lease = store.lease
+
+    async def slow(keys: list[bytes]) -> Any:
+        clock.now += 0.5
+        return await look(keys)
+
+    async def noted(key: bytes, ttl: float) -> bytes | None:
+        leased.append(key)
+        return await lease(key, ttl)
+
+    monkeypatch.setattr(store, "fetch_many", slow)
+    monkeypatch.setattr(store, "lease", noted)
+    now(one.cache, request(1))
+    assert len(leased) == 1
 
 
 def test_a_far_look_that_does_not_pay_is_left_out(store: SharedMemory, clock: Clock) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
 import hiredis
@@ -13,7 +14,7 @@ from gateway.stores.breaker import Breaker
 from gateway.stores.channel import Channel
 from tests.support.channels import ScriptedDial
 from tests.support.redis import state
-from tests.support.virtual import run
+from tests.support.virtual import VirtualLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,6 +37,13 @@ class Way:
             connect_timeout=0.05,
         )
         self.ended: list[tuple[float, Any]] = []
+
+    @staticmethod
+    def stall(seconds: float) -> None:
+        """Let time pass in which the loop does nothing."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.pass_by(seconds)
 
     def ask(self) -> None:
         """Make a call."""
@@ -95,6 +103,28 @@ def test_no_call_takes_longer_than_its_budget() -> None:
         line.answer(b"late")
         assert len(way.ended) == 2
         assert way.channel.errors["timeout"] == 2
+
+    trial(of)
+
+
+def test_a_reply_that_is_there_is_in_time() -> None:
+    """Whoever was too busy to read it for all of its budget reads it before giving it up."""
+
+    async def of(way: Way) -> None:
+        loop = asyncio.get_running_loop()
+        way.ask()
+        await turn()
+        (line,) = way.dial.lines
+        readable, sending = socket.socketpair()
+        with readable, sending:
+            loop.add_reader(readable, lambda: line.answer(readable.recv(9)))
+            sending.send(b"1")
+            # All callbacks of one turn run before the loop looks at its sockets again.
+            way.stall(0.1)
+            await asyncio.sleep(0.01)
+            loop.remove_reader(readable)
+        assert [replies for _, replies in way.ended] == [[b"1"]]
+        assert way.channel.errors["timeout"] == 0
 
     trial(of)
 
