@@ -198,7 +198,9 @@ class Name(Discovery):
             spot = spot._replace(address=address)
         else:
             spot = spot._replace(at=found)
-        return make_endpoint(spot, self._config, self._target)
+        endpoint = make_endpoint(spot, self._config, self._target)
+        endpoint.wrong = self._settings(name).wrong
+        return endpoint
 
 
 def names(config: ModelConfig) -> list[BackendConfig]:

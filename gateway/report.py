@@ -44,6 +44,7 @@ def states(gateway: Gateway) -> GatewayState:
                     weight=endpoint.weight,
                     attempts=endpoint.attempts,
                     ejected_for=endpoint.ejection.left,
+                    wrong=endpoint.wrong,
                 )
                 for endpoint, state in seen(model.pool)
             ),

@@ -195,7 +195,10 @@ class Gateway:
                 end()
 
     def set_weights(self, models: dict[str, Model], config: Config, generation: Generation) -> None:
-        """Give every endpoint of *models* the weight that *config* or an operator says."""
+        """Give every endpoint of *models* the weight that *config* or an operator says.
+
+        And the verdict of quality probes.
+        """
         for name, model in models.items():
             wanted = {
                 spot.name: spot.weight
@@ -206,6 +209,7 @@ class Gateway:
             for endpoint in (*model.pool.endpoints, *model.pool.held):
                 said = generation.setting(endpoint.name).weight
                 endpoint.weight = wanted[endpoint.name] if said is None else said
+                endpoint.found(wrong=generation.setting(endpoint.name).wrong)
 
     def replace(self, models: dict[str, Model], config: Config, generation: Generation) -> None:
         """Serve *models* from now on; those that are no longer among them end by themselves."""

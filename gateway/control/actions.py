@@ -177,7 +177,7 @@ class Actions:
 def _changed(wish: Wish, setting: Setting) -> Setting:
     drained = setting.drained if wish.drained is msgspec.UNSET else wish.drained
     weight = setting.weight if wish.weight is msgspec.UNSET else wish.weight
-    return Setting(drained=drained, weight=weight)
+    return msgspec.structs.replace(setting, drained=drained, weight=weight)
 
 
 async def _body(request: web.Request, kind: type[T]) -> T:

@@ -88,6 +88,7 @@ def _add(seen: dict[str, dict[str, Any]], gateway: str, endpoint: EndpointState)
         (each for each in (entry["ejected_for"], endpoint.ejected_for) if each is not None),
         default=None,
     )
+    entry["wrong"] = entry["wrong"] or endpoint.wrong
     entry["states"][gateway] = endpoint.state
     if endpoint.state != entry["state"]:
         entry["state"] = MIXED

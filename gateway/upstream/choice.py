@@ -150,7 +150,7 @@ class Choice:
         """Never more than the share of those that are up, never the last one of them."""
         up = [each for each in self.endpoints if each.liveness.up and not each.draining]
         others = [each for each in up if each is not endpoint]
-        out = sum(other.ejection.until is not None for other in others)
+        out = sum(other.wrong or other.ejection.until is not None for other in others)
         if not any(other.healthy for other in others):
             return False
         return out < max(1, int(self._max_ejected * len(up)))

@@ -103,6 +103,8 @@ class Endpoint:
         self.info: ModelInfo | None = None
         self.instance = ""
         self.draining = False
+        # Ejected by quality probes, until they find its answers right again.
+        self.wrong = False
         self.pending = 0
         self.pending_rows = 0
         self.attempts = 0
@@ -126,7 +128,7 @@ class Endpoint:
             return "draining"
         if not self.liveness.up:
             return "down"
-        if self.ejection.until is not None:
+        if self.wrong or self.ejection.until is not None:
             return "ejected"
         return "ready"
 
@@ -155,6 +157,7 @@ class Endpoint:
         return (
             self.liveness.up
             and not self.draining
+            and not self.wrong
             # Looked at here first: this is asked of every endpoint for every batch.
             and (ejection.until is None or ejection.allows())
         )
@@ -295,6 +298,21 @@ class Endpoint:
     def _rested(self) -> None:
         self._rest = None
         self.cap = self.whole
+        self._watcher.changed(self)
+
+    def found(self, *, wrong: bool) -> None:
+        """Quality probes say whether its answers are *wrong*; counts where that is news."""
+        if wrong == self.wrong:
+            return
+        self.wrong = wrong
+        if wrong:
+            log.warning(
+                "endpoint %s ejected until its answers are right again (quality)", self.name
+            )
+            self._watcher.ejected(self, "quality")
+        else:
+            log.info("endpoint %s gives right answers again", self.name)
+            self._watcher.returned(self)
         self._watcher.changed(self)
 
     # What the transport tells.

@@ -63,8 +63,11 @@ def usable(
     able = [
         each
         for each in endpoints
-        if each.healthy or (panic and each.liveness.up and not each.draining)
+        if each.healthy or (panic and each.liveness.up and not each.draining and not each.wrong)
     ]
+    if panic and not able:
+        # Whoever gives wrong answers is the last resort, as an ejection never takes the last one.
+        able = [each for each in endpoints if each.liveness.up and not each.draining]
     if panic or not tiered:
         return [(each, each.weight) for each in able]
     share = shares(_by_tier(endpoints))

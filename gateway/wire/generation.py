@@ -39,10 +39,14 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What operators have said of one endpoint; *weight* None leaves it to the configuration."""
+    """What operators have said of one endpoint; *weight* None leaves it to the configuration.
+
+    *wrong*: what probes have said of it, that it gives wrong answers.
+    """
 
     drained: bool = False
     weight: float | None = None
+    wrong: bool = False
 
 
 class Generation(msgspec.Struct, frozen=True):

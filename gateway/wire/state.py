@@ -10,6 +10,7 @@ class EndpointState(msgspec.Struct, frozen=True):
     """One endpoint as one gateway process sees it.
 
     *attempts* counts those of this process; *ejected_for* are the seconds that an ejection lasts.
+    *wrong*: it is ejected for its wrong answers, for as long as probes find them.
     """
 
     name: str
@@ -19,6 +20,7 @@ class EndpointState(msgspec.Struct, frozen=True):
     weight: float = 1.0
     attempts: int = 0
     ejected_for: float | None = None
+    wrong: bool = False
 
 
 class ModelState(msgspec.Struct, frozen=True):

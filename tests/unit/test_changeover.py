@@ -224,6 +224,20 @@ async def test_operators_settings_come_into_effect(monkeypatch: pytest.MonkeyPat
         assert (pool.endpoints, pool.held, endpoint.weight) == ([endpoint], [], 1.0)
 
 
+async def test_a_verdict_of_probes_comes_into_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the pool that serves, and in another one that takes its place."""
+    async with stage(monkeypatch, config(m="")) as here:
+        (endpoint,) = here.gateway.models["m"].pool.endpoints
+        await here.change(here.config, settings={"m-0": Setting(wrong=True)})
+        assert (endpoint.wrong, endpoint.state) == (True, "ejected")
+        await here.change(config(m=", health: {fall: 9}"))
+        (other,) = here.gateway.models["m"].pool.endpoints
+        assert other is not endpoint
+        assert other.wrong
+        await here.change(config(m=", health: {fall: 9}"), settings={})
+        assert not other.wrong
+
+
 async def test_a_drained_endpoint_stays_so_in_another_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     """What operators say is of the endpoint, not of its connection."""
     async with stage(monkeypatch, config(m="")) as here:

@@ -53,6 +53,36 @@ async def test_the_last_that_is_connected_is_used_though_it_is_ejected() -> None
     assert picked(fleet) == {"e0"}
 
 
+async def test_wrong_answers_are_not_asked_for_in_a_panic() -> None:
+    """An endpoint that fails may get better; one whose answers are wrong is the last resort."""
+    fleet = Fleet(4)
+    fleet.pool.endpoints[0].found(wrong=True)
+    assert picked(fleet) == {"e1", "e2", "e3"}
+    eject(fleet, 1)
+    down(fleet, 2)
+    assert (fleet.pool.panicking, picked(fleet)) == (True, {"e1", "e3"})
+    down(fleet, 1, 3)
+    assert fleet.pool.ready
+    assert picked(fleet) == {"e0"}
+    fleet.peers[3].comes_up()
+    assert picked(fleet) == {"e3"}
+
+
+async def test_a_wrong_endpoint_is_ejected_until_it_is_right() -> None:
+    """Counted once, with its reason; its connection and a new life change nothing."""
+    fleet = Fleet(2)
+    endpoint = fleet.pool.endpoints[0]
+    for _ in range(2):
+        endpoint.found(wrong=True)
+    assert (endpoint.state, endpoint.healthy) == ("ejected", False)
+    assert fleet.telemetry.ejections.cell("e0", "quality").value == 1
+    assert not fleet.pool.may_eject(fleet.pool.endpoints[1])
+    fleet.peers[0].comes_up("another life")
+    assert endpoint.state == "ejected"
+    endpoint.found(wrong=False)
+    assert (endpoint.state, endpoint.healthy) == ("ready", True)
+
+
 async def test_a_full_endpoint_is_full_in_a_panic_too() -> None:
     """Its cap is no opinion about its health."""
     fleet = Fleet(2)
