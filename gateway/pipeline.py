@@ -67,8 +67,12 @@ def exchange_stack(
     gate: Gate,
     telemetry: Telemetry,
     access_log: AccessLog,
+    probe_token: str = "",
 ) -> ExchangeService:
-    """What every inference call meets, whatever its protocol and model."""
+    """What every inference call meets, whatever its protocol and model.
+
+    *probe_token* is what proves a quality probe, see `gateway.wire.probe`.
+    """
     limits = config.server.limits
     service: ExchangeService = stack(
         # Above everything: what is shed or refused is measured too.
@@ -78,6 +82,7 @@ def exchange_stack(
             telemetry=telemetry,
             access_log=access_log,
             models=telemetry.models,
+            probe_token=probe_token,
         ),
         # Below Observe, above all that raises: the one place where an error becomes an answer.
         Rescue,

@@ -37,6 +37,7 @@ from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.generation import read_generation
 from gateway.wire.listen import BACKLOG, ListenError, let_nobody_in, listen
 from gateway.wire.orders import orders_socket
+from gateway.wire.probe import probe_token
 from gateway.wire.process import announce_ready, die_with_parent, inherited_socket
 from gateway.wire.runtime import metrics_directory, outstanding_file, state_file
 
@@ -122,6 +123,7 @@ class GatewayProcess:
             telemetry=telemetry,
             access_log=self._access_log,
             outstanding=outstanding,
+            probe_token=probe_token(runtime),
         )
         telemetry.on_collect(Gauges(self._gateway, telemetry).fill)
         self._ear = Ear(self._gateway, orders_socket(runtime, name), committed=self._committed)

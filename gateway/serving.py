@@ -52,6 +52,7 @@ class Gateway:
 
     *runtime* is the directory where the supervisor's workers listen. *outstanding* is where
     several gateway processes count together. *resolver* finds the addresses of names.
+    *probe_token* proves that a request is a quality probe.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Gateway:
         access_log: AccessLog,
         outstanding: Outstanding | None = None,
         resolver: Resolver = look_up,
+        probe_token: str = "",
     ) -> None:
         self._resolver = resolver
         self.gate = Gate()
@@ -95,8 +97,9 @@ class Gateway:
             self.models[name] = self.make_model(name, section, pool)
         self.set_weights(self.models, config, generation)
         self.service = exchange_stack(
-            self.models, config, gate=self.gate, telemetry=telemetry, access_log=access_log
-        )
+            self.models, config, gate=self.gate, telemetry=telemetry, access_log=access_log,
+            probe_token=probe_token,
+        )  # fmt: skip
         # The same stages around previews: what is refused there is refused here.
         self.preview = exchange_stack(
             Previews(self.models), config, gate=self.gate, telemetry=telemetry,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gateway.errors import ModelNotFound, NoReadyEndpoint
 from gateway.exchange import NamingCodec
 from gateway.wire.message import InferRequest, Trace
+from gateway.wire.probe import PRIORITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,8 +143,11 @@ class Questions:
         )
 
     def remember(self, key: bytes, exchange: Exchange, request: InferRequest) -> None:
-        """Keep *request* if the cache gave it a key, and if no body parameter set its deadline."""
-        if request.key is None or request.deadline != exchange.deadline:
+        """Keep *request* if the cache gave it a key, and if no body parameter set its deadline.
+
+        That of a probe is not kept: its priority is no client's.
+        """
+        if request.key is None or request.deadline != exchange.deadline or request.trace.probe:
             return
         # The trace belongs to one exchange, and a body must not be pinned by a slice of it.
         inputs = tuple(tensor.owned() for tensor in request.inputs)
@@ -221,6 +225,7 @@ class Infer:
             key = None
         if tenant:
             request.tenant = tenant
+        request.priority = PRIORITY if request.trace.probe else request.priority
         if model.placed_by:
             request.trace.affinity = _header(exchange, model.placed_by)
         response = await model.service(request)

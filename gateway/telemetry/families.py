@@ -48,6 +48,12 @@ class Telemetry:
             "Inference requests answered, by HTTP status; 499 is a client that went away.",
             "model", "protocol", "code",
         )  # fmt: skip
+        self.probe_requests = counter(
+            "infergate_probe_requests_total",
+            "Quality probes answered by a gateway process, by HTTP status; they are in no other "
+            "count of requests.",
+            "model", "code",
+        )  # fmt: skip
         self.request_seconds = histogram(
             "infergate_request_seconds",
             "Time from the first byte of a request to its answer, cache hits left out.",

@@ -46,7 +46,8 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     had the answer: for how long it is fresh still, and what the model took for it. *far* is the
     trace of the merged request that this one was part of: all members share it, as copying it to
     each would cost more. *affinity* is what the request is to be placed by, where the model's
-    policy goes by a key.
+    policy goes by a key. *probe*: the request is a quality probe of the control process, not a
+    client's, and stays out of what is said of clients' requests.
     """
 
     queue: float = 0.0
@@ -63,6 +64,7 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     batch_rows: int = 0
     far: Trace | None = None
     affinity: bytes = b""
+    probe: bool = False
 
     def take_over(self, other: Trace) -> None:
         """What *other* learned of an answer: the trace of another attempt, or of the batch."""

@@ -9,6 +9,7 @@ The supervisor makes the directory, for its user alone, and removes it at the en
     NAME-0.sock               where the first worker of the model NAME listens
     metrics/gateway-0.msgpack the last metrics of gateway process 0
     state/gateway-0.msgpack   what it knows of its endpoints
+    probe.key                 what proves a request to be a quality probe
     outstanding               what each gateway process has pending, where there are several
     samples.sock              where the control process takes samples, see `gateway.wire.samples`
     sampling.key              32 bytes that all processes choose samples by
@@ -54,6 +55,11 @@ def samples_socket(runtime: str | Path) -> Path:
 def sampling_key_file(runtime: str | Path) -> Path:
     """The key of `gateway.wire.selection`, where the configuration gives none."""
     return Path(runtime) / "sampling.key"
+
+
+def probe_key_file(runtime: str | Path) -> Path:
+    """The key that proves a request to be a quality probe; see `gateway.wire.probe`."""
+    return Path(runtime) / "probe.key"
 
 
 def metrics_directory(runtime: str | Path) -> Path:

@@ -13,6 +13,7 @@ from gateway.errors import InvalidRequest, ModelNotFound, NoReadyEndpoint, Shed
 from gateway.exchange import Answer, Exchange
 from gateway.stages.infer import OFF_LOOP, Infer, Questions
 from gateway.wire.message import CacheRules, InferRequest, InferResponse
+from gateway.wire.probe import PRIORITY
 from gateway.wire.tensor import Tensor
 from tests.support.upstream import MODEL, echo
 
@@ -118,6 +119,19 @@ async def test_decodes_asks_and_encodes() -> None:
     assert answer.body == b"1:body"
     assert asked.trace.digest == MODEL.digest
     assert model.seen[0].trace is asked.trace
+
+
+async def test_a_probe_goes_behind_everybody_and_is_not_remembered() -> None:
+    """A client that asks the same afterwards is no probe."""
+    model, codec = Model(keyed=True), Notebook()
+    model.questions = Questions(Store(), secret=SECRET)
+    infer = Infer({"m": model})
+    for probe in (True, True, False):
+        asked = exchange(codec)
+        asked.trace.probe = probe
+        await infer(asked)
+    assert [request.priority for request in model.seen] == [PRIORITY, PRIORITY, 0]
+    assert len(codec.decoded) == 3
 
 
 async def test_an_unknown_model_is_not_found() -> None:

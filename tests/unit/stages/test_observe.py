@@ -26,7 +26,12 @@ def observe(
     log.setdefault("errors", False)
     access_log = AccessLog(telemetry=telemetry, **log)
     return Observe(
-        inner, gate=gate or Gate(), telemetry=telemetry, access_log=access_log, models=["digits"]
+        inner,
+        gate=gate or Gate(),
+        telemetry=telemetry,
+        access_log=access_log,
+        models=["digits"],
+        probe_token="right",
     )
 
 
@@ -54,6 +59,34 @@ async def test_the_answer_passes_unchanged() -> None:
 
     assert (answer.status, answer.body) == (418, b"answer")
     assert len(inner.seen) == 1
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_quality_probe_is_counted_by_itself(status: int) -> None:
+    """It is nobody's traffic: no request, no time, and what is below is told."""
+    telemetry = Telemetry(["digits"])
+    inner = Scripted(status=status)
+    stage = observe(inner, telemetry)
+
+    await stage(make_exchange(headers={"infergate-probe": "right"}))
+
+    assert counts(telemetry) == {}
+    assert telemetry.request_seconds.cells == {}
+    assert telemetry.probe_requests.cell("digits", str(status)).value == 1
+    assert inner.seen[0].trace.probe
+
+
+async def test_who_does_not_know_the_token_is_a_client() -> None:
+    """A header alone takes nobody out of the figures."""
+    telemetry = Telemetry(["digits"])
+    inner = Scripted()
+    stage = observe(inner, telemetry)
+
+    for said in ("", "wrong", "right\udcff"):
+        await stage(make_exchange(headers={"infergate-probe": said}))
+
+    assert counts(telemetry) == {("digits", "v2", "200"): 3}
+    assert not any(exchange.trace.probe for exchange in inner.seen)
 
 
 async def test_models_that_are_not_configured_share_one_series() -> None:
