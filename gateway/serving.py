@@ -127,7 +127,7 @@ class Gateway:
             caching=self._caching,
             cost=None if before is None else before.cost,
             quarantine=None if before is None else before.quarantine,
-            offload=self._offload,
+            offload=self._offload.counting(self.telemetry.shed.cell(name, "steps_busy")),
         )
         return model
 

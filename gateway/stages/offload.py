@@ -11,6 +11,7 @@ import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from copy import copy
 from threading import BoundedSemaphore
 from time import perf_counter
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from gateway.steps import Kernel
+    from gateway.telemetry.cells import SumCell
     from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Tensor
 
@@ -52,9 +54,16 @@ class Offload:
         )
         self._places = BoundedSemaphore(threads + backlog)
         self._bound = threads + backlog
+        self._refused: SumCell | None = None
 
     def __repr__(self) -> str:
         return f"<Offload of at most {self._bound}>"
+
+    def counting(self, refused: SumCell) -> Offload:
+        """The same threads and places for one model: *refused* counts what of it finds none."""
+        same = copy(self)
+        same._refused = refused  # noqa: SLF001 - its own kind
+        return same
 
     async def run(
         self, kernel: Kernel, tensors: tuple[Tensor, ...], deadline: float = NEVER
@@ -70,6 +79,8 @@ class Offload:
     ) -> tuple[tuple[Tensor, ...], float]:
         """What `run` gives, and the seconds that it took once a thread had it."""
         if not self._places.acquire(blocking=False):
+            if self._refused is not None:
+                self._refused.value += 1
             raise Shed(f"{self._bound} large tensors are being processed; no more are taken")
         try:
             job = self._pool.submit(self._begin, kernel, tensors, deadline)

@@ -14,6 +14,7 @@ import pytest
 from gateway.errors import DeadlineExceeded, InvalidRequest, NoReadyEndpoint, Shed
 from gateway.stages.offload import Bound, Inline, Offload
 from gateway.steps import bind_inputs
+from gateway.telemetry.cells import SumCell
 from gateway.wire.tensor import Tensor
 from tests.support.steps import input_step, model
 
@@ -85,6 +86,21 @@ async def test_beyond_its_places_it_sheds(offload: Offload) -> None:
 
     assert await running is await waiting is GIVEN
     assert await offload.run(gate, GIVEN) is GIVEN
+
+
+async def test_what_finds_no_place_counts_for_its_model(offload: Offload) -> None:
+    """The threads are those of all models; each knows what of its own was refused."""
+    one, other = SumCell(), SumCell()
+    gate = Gate()
+    busy = [asyncio.ensure_future(offload.counting(one).run(gate, GIVEN)) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(Shed):
+        await offload.counting(other).run(gate, GIVEN)
+    gate.opened.set()
+
+    assert await asyncio.gather(*busy) == [GIVEN] * 2
+    assert (one.value, other.value) == (0, 1)
 
 
 async def test_a_job_whose_caller_went_does_not_run_and_frees_its_place(offload: Offload) -> None:
