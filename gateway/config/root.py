@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from gateway.config.backend import BackendConfig
 from gateway.config.server import ServerConfig
+from gateway.quality.ledger_options import LedgerConfig
 from gateway.stages.augment_options import AugmentConfig
 from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
@@ -123,4 +124,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     server: ServerConfig = ServerConfig()
     cache: CacheConfig = CacheConfig()
+    ledger: LedgerConfig = LedgerConfig()
     models: Annotated[dict[ModelName, ModelConfig], Meta(min_length=1, max_length=1024)]

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from gateway.control.cache_view import cache_view
 from gateway.control.masking import shown
 from gateway.control.operations import Operations
 from gateway.control.publisher import Publisher
+from gateway.control.quality import Quality
 from gateway.control.watching import watch
 from gateway.errors import ConfigError
 from gateway.telemetry import CONTENT_TYPE, Board, Telemetry, report_process
@@ -31,7 +33,7 @@ from gateway.wire.runtime import metrics_directory
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 BAD_INPUT = 2
 
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     operations = Operations(
         options.config, config, publisher, runtime=options.runtime, telemetry=telemetry
     )
+    quality = Quality(operations, runtime=options.runtime, telemetry=telemetry)
     api = AdminApi(
         runtime=options.runtime,
         config=lambda: shown(operations.config),
@@ -72,18 +75,20 @@ def main(arguments: Sequence[str]) -> int:
         metrics=lambda: (board.collect(), CONTENT_TYPE),
         actions=Actions(operations),
     )
-    uvloop.run(serve(api.application(), listening, publisher, operations, board))
+    app = api.application()
+    quality.add_to(app)
+    work = (publisher.run, operations.run, partial(watch, operations), board.run, quality.run)
+    uvloop.run(serve(app, listening, operations, work))
     return 0
 
 
 async def serve(
     app: web.Application,
     listening: socket.socket,
-    publisher: Publisher,
     operations: Operations,
-    board: Board,
+    work: Iterable[Callable[[], Coroutine[None, None, None]]],
 ) -> None:
-    """Answer on *listening* until SIGTERM or SIGINT, then end what is under way within a second.
+    """Answer on *listening* and do *work* until SIGTERM or SIGINT, then end within a second.
 
     SIGHUP asks for a reload.
     """
@@ -96,10 +101,7 @@ async def serve(
     await runner.setup()
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(work)
-                for work in (publisher.run(), operations.run(), watch(operations), board.run())
-            ]
+            tasks = [group.create_task(begin()) for begin in work]
             await web.SockSite(runner, listening).start()
             announce_ready()
             await stop.wait()

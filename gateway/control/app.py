@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from gateway import __version__
-from gateway.control import actions
+from gateway.control import actions, quality
 from gateway.control.answers import NO_STORE, Refused, as_json
 from gateway.control.state import backends, read_states
 
@@ -76,7 +76,11 @@ class AdminApi:
     async def index(self, _: web.Request) -> web.Response:
         """What there is here."""
         return as_json(
-            {"name": "infergate", "version": __version__, "paths": {**PATHS, **actions.PATHS}}
+            {
+                "name": "infergate",
+                "version": __version__,
+                "paths": {**PATHS, **quality.PATHS, **actions.PATHS},
+            }
         )
 
     async def healthz(self, _: web.Request) -> web.Response:

@@ -26,13 +26,13 @@ def effective(now: Config, file: Config) -> Config:
     """What a reload of *file* can put into effect while *now* runs."""
     live = {name: getattr(file.server, name) for name in LIVE}
     server: ServerConfig = msgspec.structs.replace(now.server, **live)
-    return msgspec.structs.replace(file, server=server, cache=now.cache)
+    return msgspec.structs.replace(file, server=server, cache=now.cache, ledger=now.ledger)
 
 
 def needing_restart(now: Config, file: Config) -> Iterator[str]:
     """A line for each key of *file* that has another value in effect until the next start."""
     wanted = effective(now, file)
-    for section in ("server", "cache"):
+    for section in ("server", "cache", "ledger"):
         running, asked = (getattr(each, section) for each in (wanted, file))
         before, after = (_flat(section, _plain(each, str)) for each in (running, asked))
         shown, told = (

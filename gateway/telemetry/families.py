@@ -184,6 +184,11 @@ class Telemetry:
             "Cached answers that the model was asked for again, by whether it gave the same.",
             "model", "result",
         )  # fmt: skip
+        self.ledger_errors = counter(
+            "infergate_ledger_errors_total",
+            "Failed attempts to use the ledger's database, by why.",
+            "reason",
+        )
         self.augment_rows = counter(
             "infergate_augment_rows_total",
             "Rows that came to test-time augmentation, that were augmented, and sent in addition.",

@@ -38,7 +38,12 @@ class Serving(AbstractContextManager["Serving"]):
         self.admin = ""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve", "-c", str(self.config), *arguments],
-            env={**os.environ, "TMPDIR": str(self.temporary)},
+            env={
+                **os.environ,
+                "TMPDIR": str(self.temporary),
+                # Where a ledger lies that no configuration puts elsewhere.
+                "XDG_STATE_HOME": str(directory / "state"),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quality in the control process: the hub, who follows it, and its part of the admin API.
+
+The one place of composition: a listener is a line in `follow`, a route a line in `Routes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final
+
+from gateway.control.answers import as_json
+from gateway.quality.database import default_url
+from gateway.quality.hub import Hub
+from gateway.quality.intake import Intake
+from gateway.quality.ledger import Ledger
+from gateway.wire.runtime import samples_socket
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiohttp import web
+
+    from gateway.config import Config
+    from gateway.control.operations import Operations
+    from gateway.telemetry import Telemetry
+
+PATHS: Final = {
+    "/v1/ledger": "whether predictions and labels can be kept",
+}
+
+
+class Quality:
+    """What the control process knows of answers and labels, for the models of *operations*.
+
+    It lies in *runtime* where gateway processes hand over, and in the ledger.
+    """
+
+    def __init__(self, operations: Operations, *, runtime: Path, telemetry: Telemetry) -> None:
+        self._operations = operations
+        options = operations.config.ledger
+        self.ledger = Ledger(
+            options.url or default_url(os.environ),
+            telemetry=telemetry,
+            busy=options.busy_timeout,
+            most=options.queue_bytes,
+        )
+        self.hub = Hub(self.ledger, telemetry=telemetry)
+        self._intake = Intake(samples_socket(runtime), self.hub.take)
+        self._follow()
+
+    def __repr__(self) -> str:
+        return f"<Quality {self.hub!r}>"
+
+    def _follow(self) -> None:
+        """Add who follows predictions and labels, one line each."""
+
+    def add_to(self, app: web.Application) -> None:
+        """Give *app* the routes, one line each."""
+        app.router.add_get("/v1/ledger", self.ledger_status)
+
+    async def run(self) -> None:
+        """Take in what comes until cancelled."""
+        if wanted(self._operations.config):
+            self.ledger.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._intake.run())
+        finally:
+            await self.ledger.aclose()
+
+    async def ledger_status(self, _: web.Request) -> web.Response:
+        """Whether predictions and labels can be kept, and why not."""
+        return as_json(self.ledger.status)
+
+
+def wanted(config: Config) -> bool:
+    """Whether any model keeps predictions."""
+    return any(model.quality is not None for model in config.models.values())
