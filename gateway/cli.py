@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway import __version__, admin, measures
+from gateway import __version__, admin, measures, tuning
 from gateway.admin.ask import refused
 
 _BAD_INPUT: Final = 2
@@ -83,6 +83,7 @@ app.add_typer(admin.cache, name="cache")
 app.command()(measures.evaluate)
 app.command("golden")(measures.write_golden)
 app.command("fit-preprocess")(measures.fit_preprocess)
+app.command()(tuning.quantize)
 
 
 @app.command()
