@@ -9,12 +9,15 @@ ever reaches 1 / alpha with probability at most alpha (J. Ville, 1939). So a dec
 from __future__ import annotations
 
 from math import exp, inf, log
-from typing import Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import numpy as np
 
 from gateway.statistics.arrays import Floats, Values, finite, pack_array, unpack_array
-from gateway.statistics.special import beta_cdf, log_beta, log_mean_exp
+from gateway.statistics.special import beta_cdf, log_beta, log_mean_exp, solve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # A number of rows, or one for each of many streams.
 Count: TypeAlias = "Values | float"
@@ -161,6 +164,62 @@ def worse(b: Count, c: Count, same: Count, *, margin: float) -> Floats:
     """
     _check(margin)
     return wealth_of_counts((1.0, -1.0, 0.0), (b, c, same), claim=margin)
+
+
+# By the weight of their rows: how many only the live model has right, only the candidate, both or
+# neither.
+Strata: TypeAlias = "Mapping[float, tuple[int, int, int]]"
+
+
+def wealth_not_worse(strata: Strata, *, margin: float) -> float:
+    """`not_worse` of rows with weights in (0, 1]; raises ValueError for others.
+
+    A row was here with a probability that its weight makes up for: the bet is on w (D + margin),
+    whose mean is not positive under the claim, whatever the rows were chosen by.
+    """
+    _check(margin)
+    return _weighted(strata, (-1.0, 1.0, 0.0), claim=-margin)
+
+
+def wealth_worse(strata: Strata, *, margin: float) -> float:
+    """`worse` of rows with weights, as in `wealth_not_worse`."""
+    _check(margin)
+    return _weighted(strata, (1.0, -1.0, 0.0), claim=margin)
+
+
+def _weighted(strata: Strata, values: tuple[float, float, float], *, claim: float) -> float:
+    moved: list[float] = []
+    counts: list[Count] = []
+    for weight, rows in strata.items():
+        if not 0 < weight <= 1:
+            raise ValueError(f"weight {weight:g}: expected more than 0 and at most 1")
+        # Seen from the claim, a value moves as far as its row weighs.
+        moved += [claim + weight * (value - claim) for value in values]
+        counts += rows
+    if not moved:
+        return 1.0
+    return float(wealth_of_counts(tuple(moved), tuple(counts), claim=claim))
+
+
+def disagreement_bound(strata: Mapping[float, tuple[int, int]], *, alpha: float = 0.05) -> float:
+    """The least margin that `not_worse` proves without labels, which bounds the disagreement.
+
+    *strata* has rows that differ, and all rows, by weight. At all times at once the share of rows
+    that differ is below it with probability 1 - *alpha*; 1 where nothing is known.
+    """
+
+    def short(margin: float) -> float:
+        """Positive where *margin* is not proven."""
+        wealth = wealth_not_worse(
+            {weight: (differ, 0, rows - differ) for weight, (differ, rows) in strata.items()},
+            margin=margin,
+        )
+        return 1 / alpha - wealth
+
+    most = 1 - 1e-9
+    if short(most) > 0:
+        return 1.0
+    return solve(lambda margin: -short(margin), 0.0, most)
 
 
 def _check(margin: float) -> None:

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from math import sqrt
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 
 from gateway.statistics.arrays import Booleans, Values, same_rows
-from gateway.statistics.betting import mcnemar, not_worse, worse
+from gateway.statistics.betting import (
+    disagreement_bound,
+    mcnemar,
+    wealth_not_worse,
+    wealth_worse,
+)
 from gateway.statistics.confidence_sequences import share_sequence
 from gateway.statistics.intervals import Interval
 from gateway.statistics.special import binomial_half_tail, z_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Outcome = Literal["promote", "roll back", "inconclusive"]
 
@@ -144,6 +152,20 @@ def decide(
     least: int = 0,
     labels_at_random: bool = False,
 ) -> Decision:
+    """`decide_weighted` of rows that all stand for as many."""
+    return decide_weighted(
+        {1.0: pairs}, margin=margin, alpha=alpha, least=least, labels_at_random=labels_at_random
+    )
+
+
+def decide_weighted(
+    strata: Mapping[float, Pairs],
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    least: int = 0,
+    labels_at_random: bool = False,
+) -> Decision:
     """Whether the candidate may be promoted: proven to be worse by less than *margin*, of all rows.
 
     The bet takes all rows, and counts a difference without a label against what it would prove, so
@@ -153,28 +175,24 @@ def decide(
     averaged with that of a bet on labelled rows alone, which few labels need, and which a queue
     that picks differing rows for labels would make wrong. "roll back" mirrors it: it is proven to
     be worse by more than *margin*. After promotion the same function watches the new model with
-    the old one as *live*. Below *least* rows nothing is decided. Raises ValueError for a margin or
-    an alpha outside (0, 1).
+    the old one as *live*.
+
+    *strata* are the pairs by the weight of their rows, in (0, 1]: rows that were twice as likely
+    to be here have half the weight, which must be known before the row. Below *least* rows nothing
+    is decided. Raises ValueError for a margin, an alpha or a weight out of range.
     """
     if not 0 < alpha < 1 or not 0 <= margin < 1:
         raise ValueError(
             f"margin {margin:g}, alpha {alpha:g}: expected shares between 0 and 1, such as 0.01"
         )
-    b, c, open_rows = pairs.live, pairs.candidate, pairs.unlabelled_differ
-    told = pairs.agreed + pairs.neither
-    same = told + pairs.unlabelled_agreed
-    good = float(not_worse(b + open_rows, c, same, margin=margin))
-    bad = float(worse(b, c + open_rows, same, margin=margin))
-    if labels_at_random:
-        # The mean of two bets against one claim is one more bet against it.
-        good = (good + float(not_worse(b, c, told, margin=margin))) / 2
-        bad = (bad + float(worse(b, c, told, margin=margin))) / 2
+    pairs = sum(strata.values(), Pairs())
+    good, bad = wealth_of(strata, margin=margin, labels_at_random=labels_at_random)
+    b, c = pairs.live, pairs.candidate
     needed = 1 / alpha
     outcome: Outcome = "inconclusive"
     if pairs.rows >= max(least, 1):
         outcome = "promote" if good >= needed else "roll back" if bad >= needed else outcome
     difference, interval = difference_interval(pairs, level=1 - alpha)
-    without = not (b or c or pairs.neither)
     decision = Decision(
         outcome=outcome,
         sentence="",
@@ -187,9 +205,53 @@ def decide(
         disagreement=share_sequence(pairs.differ, pairs.rows, level=1 - alpha),
         difference=difference,
         difference_interval=interval,
-        without_labels=without,
+        without_labels=not (b or c or pairs.neither),
     )
     return _with_sentence(decision)
+
+
+def differs_at_most(strata: Mapping[float, Pairs], *, alpha: float = 0.05) -> float:
+    """The bound at all times of the share of rows on which the two differ, by the deciding bet.
+
+    Where it is below a margin, `decide_weighted` promotes by that margin without any label.
+    """
+    return disagreement_bound(
+        {weight: (each.differ, each.rows) for weight, each in strata.items()}, alpha=alpha
+    )
+
+
+def wealth_of(
+    strata: Mapping[float, Pairs], *, margin: float, labels_at_random: bool = False
+) -> tuple[float, float]:
+    """The e-values against "worse by *margin* or more" and "worse by *margin* at most"."""
+    good = wealth_not_worse(
+        {
+            weight: (each.live + each.unlabelled_differ, each.candidate, _same(each))
+            for weight, each in strata.items()
+        },
+        margin=margin,
+    )
+    bad = wealth_worse(
+        {
+            weight: (each.live, each.candidate + each.unlabelled_differ, _same(each))
+            for weight, each in strata.items()
+        },
+        margin=margin,
+    )
+    if labels_at_random:
+        told = {
+            weight: (each.live, each.candidate, each.agreed + each.neither)
+            for weight, each in strata.items()
+        }
+        # The mean of two bets against one claim is one more bet against it.
+        good = (good + wealth_not_worse(told, margin=margin)) / 2
+        bad = (bad + wealth_worse(told, margin=margin)) / 2
+    return good, bad
+
+
+def _same(pairs: Pairs) -> int:
+    """Rows that tell for neither: with one answer, or with two wrong ones."""
+    return pairs.agreed + pairs.neither + pairs.unlabelled_agreed
 
 
 _RESULT: Final = {

@@ -10,7 +10,9 @@ from scipy import stats
 from gateway.statistics.comparison import (
     Pairs,
     decide,
+    decide_weighted,
     difference_interval,
+    differs_at_most,
     harmed,
     mcnemar_exact,
 )
@@ -161,3 +163,69 @@ def test_shares_that_are_none_are_refused(margin: float, alpha: float) -> None:
     """5 for 5 % is a common slip."""
     with pytest.raises(ValueError, match="expected shares between 0 and 1"):
         decide(Pairs(), margin=margin, alpha=alpha)
+
+
+@pytest.mark.parametrize("differ", [0, 3, 7, 12, 25])
+def test_the_bound_of_disagreement_is_where_the_proof_without_labels_begins(differ: int) -> None:
+    """A margin just above it promotes, one just below it does not."""
+    pairs = Pairs(unlabelled_agreed=2000 - differ, unlabelled_differ=differ)
+    bound = differs_at_most({1.0: pairs})
+
+    assert differ / 2000 < bound < differ / 2000 + 0.012
+    assert decide(pairs, margin=bound * 1.001).outcome == "promote"
+    assert decide(pairs, margin=bound * 0.999).outcome == "inconclusive"
+    assert differs_at_most({1.0: Pairs()}) == differs_at_most({}) == 1.0
+
+
+def test_the_bound_of_disagreement_holds_at_all_times() -> None:
+    """200 streams that differ on 2 % of rows, looked at 40 times each."""
+    random = np.random.default_rng(11)
+    seen = np.cumsum(random.binomial(50, 0.02, size=(200, 40)), axis=1)
+    missed = sum(
+        any(
+            # The bound is below the truth where a margin of the truth is proven already.
+            decide(
+                Pairs(unlabelled_agreed=50 * look - differ, unlabelled_differ=differ), margin=0.02
+            ).outcome
+            == "promote"
+            for look, differ in enumerate(stream, 1)
+        )
+        for stream in seen.tolist()
+    )
+
+    assert missed / 200 <= 0.05
+
+
+def test_weights_make_up_for_rows_that_were_picked() -> None:
+    """Every row in doubt is here, and a tenth of the others: as it is, it would look far worse."""
+    doubtful = Pairs(live=30, candidate=6, agreed=964)
+    others = Pairs(live=1, candidate=3, agreed=1796)
+
+    together = decide(doubtful + others, margin=0.01)
+    weighted = decide_weighted({0.1: doubtful, 1.0: others}, margin=0.01)
+
+    # In the traffic: 24 of 1,000 rows less 2 of 18,000.
+    assert weighted.outcome == "promote"
+    assert together.outcome == "inconclusive"
+    assert weighted.pairs == together.pairs
+    with pytest.raises(ValueError, match="weight 2"):
+        decide_weighted({2.0: others}, margin=0.01)
+
+
+def test_weighted_rows_promote_no_inferior_candidate() -> None:
+    """Worse by the margin in the traffic, with all its losses among rows that are all kept."""
+    random = np.random.default_rng(12)
+    promoted = 0
+    for _ in range(200):
+        # A fifth of the traffic is in doubt and kept, of the rest a fifth is.
+        strata = {0.2: Pairs(), 1.0: Pairs()}
+        for _ in range(20):
+            doubt, rest = random.binomial(500, 0.2), random.binomial(400, 0.2)
+            lost = random.binomial(doubt, 0.1)
+            strata[0.2] += Pairs(live=lost, agreed=doubt - lost)
+            strata[1.0] += Pairs(agreed=rest)
+            if decide_weighted(strata, margin=0.02).outcome == "promote":
+                promoted += 1
+                break
+
+    assert promoted / 200 <= 0.05
