@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.backend import WorkerConfig
+from gateway.config.candidates import candidate, candidates
 from gateway.config.root import Config, ModelConfig
 from gateway.config.server import ServerConfig
 from gateway.stages.debug_options import GoldenConfig
@@ -43,6 +44,7 @@ def model(section: ModelConfig) -> Iterator[tuple[str, str]]:
         message = "noise with the seed request answers equal questions differently"
         yield "augment", f"{message}; expected the seed content in a model with a cache"
     yield from _quality(section)
+    yield from candidate(section)
 
 
 def _quality(section: ModelConfig) -> Iterator[tuple[str, str]]:
@@ -85,6 +87,7 @@ def config(section: Config) -> Iterator[tuple[str, str]]:
                 f"max_bytes is {format_size(room)}; the model {name} has entries up to {entry}"
             )
             yield "cache", message
+    yield from candidates(section.models)
 
 
 def model_files(section: WorkerConfig) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from gateway.quality.ledger_options import LedgerConfig
 from gateway.stages.augment_options import AugmentConfig
 from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
+from gateway.stages.candidate_options import CandidateConfig
 from gateway.stages.debug_options import DebugConfig, GoldenConfig
 from gateway.stages.hedge_options import HedgeConfig
 from gateway.stages.quality_options import QualityConfig
@@ -104,6 +105,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ] = ()
     augment: AugmentConfig | None = None
     quality: QualityConfig | None = None
+    candidate: CandidateConfig | None = None
     golden: GoldenConfig | None = None
     debug: DebugConfig = DebugConfig()
 
