@@ -15,6 +15,8 @@ import msgspec
 
 from gateway.errors import ConfigError
 from gateway.pools import followed, is_same_name, make_endpoint, make_pool, names, spots
+from gateway.serving import candidates
+from gateway.stages.split import misfits
 
 if TYPE_CHECKING:
     from gateway.config import BackendConfig, Config, ModelConfig
@@ -201,7 +203,7 @@ class Changeover:
         for name, model in self._models.items():
             if model.info is None and model.fault:
                 faults.append(f"models.{name}: {model.fault}")
-        return faults
+        return faults + misfits(self._models, candidates(self._config))
 
     def _missing(self) -> list[str]:
         """What is not up yet, in words."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gateway.caching import refuse_coupled
@@ -11,16 +12,48 @@ from gateway.parity import Parity
 from gateway.stages.augment import ensemble_of
 from gateway.stages.preview import Preview
 from gateway.steps import client_info
+from gateway.wire.runtime import sampling_key_file
+from gateway.wire.selection import Selection, read_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from gateway.config import ModelConfig
     from gateway.stages.batch import Batch
     from gateway.stages.infer import Questions
     from gateway.stages.payoff import Payoff
     from gateway.upstream.pool import Pool
+    from gateway.wire.generation import Generation, Rollout
     from gateway.wire.message import Service
     from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Buffer
+
+
+class Rollouts:
+    """How far candidates have come, *by_model*, and who they are among all *models*.
+
+    Both mappings stay the same objects, and change with the generation. *runtime* is the directory
+    with the key that all processes choose by.
+    """
+
+    def __init__(self, models: Mapping[str, Model], runtime: Path) -> None:
+        self.models = models
+        self.by_model: dict[str, Rollout] = {}
+        self._runtime = runtime
+
+    def __repr__(self) -> str:
+        return f"<Rollouts {self.by_model}>"
+
+    @cached_property
+    def selection(self) -> Selection:
+        """The number that a share is compared with, by id; raises OSError without a directory."""
+        return Selection(read_key(sampling_key_file(self._runtime)), "split")
+
+    def take(self, generation: Generation) -> None:
+        """What *generation* says holds from now on."""
+        self.by_model.clear()
+        self.by_model.update(generation.rollouts)
 
 
 class Model:
@@ -42,6 +75,8 @@ class Model:
         self.placed_by = pool.header
         self.fault = ""
         self.service: Service
+        # The same below what is sampled and split: what it answers in the place of another model.
+        self.core: Service
         self.preview: Preview | None = None
         if config.debug.preprocess:
             self.preview = Preview(steps=config.preprocess, info=lambda: pool.info)

@@ -33,6 +33,7 @@ from gateway.stages.retry import Retry
 from gateway.stages.retry_budget import RetryBudget
 from gateway.stages.shared import Shared
 from gateway.stages.shared_tier import SharedTier
+from gateway.stages.split import Split
 from gateway.steps import digest
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from gateway.caching import Caching
     from gateway.config import Config, ModelConfig
     from gateway.exchange import ExchangeService
-    from gateway.model import Model
+    from gateway.model import Model, Rollouts
     from gateway.stages.cache_options import ModelCacheConfig
     from gateway.stages.cost import Cost
     from gateway.stages.gate import Gate
@@ -104,11 +105,12 @@ def model_stack(
     cost: Cost | None = None,
     quarantine: Quarantine | None = None,
     offload: Offload | None = None,
+    rollouts: Rollouts | None = None,
 ) -> Service:
     """What every request for one model meets; *cost* is what is known of the model's runs.
 
     *quarantine* holds the questions that its workers have died of. *offload* is where the steps of
-    all models run that take long.
+    all models run that take long. *rollouts* says who answers in the place of whom.
 
     Nothing in it may hold on to *model*: that a reload has replaced it and that its last request
     is over is told by its end.
@@ -208,7 +210,21 @@ def model_stack(
                 max_extra_load=hedge.max_extra_load,
             )
         )
-    service: Service = stack(*layers, to=Balance(pool))
+    model.core = stack(*layers, to=Balance(pool))
+    above: list[Callable[[Any], Any]] = []
+    if config.candidate is not None and rollouts is not None:
+        # Above Cache: each of the two models has its own, and neither answers from the other's.
+        above.append(
+            partial(
+                Split,
+                model=name,
+                models=rollouts.models,
+                rollouts=rollouts.by_model,
+                selection=rollouts.selection,
+                telemetry=telemetry,
+            )
+        )
+    service: Service = stack(*above, to=model.core)
     return service
 
 

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from gateway.caching import make_caching
 from gateway.errors import ConfigError
-from gateway.model import Model
+from gateway.model import Model, Rollouts
 from gateway.pipeline import exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.stages.gate import Gate
 from gateway.stages.infer import Questions
 from gateway.stages.offload import Offload, cores
 from gateway.stages.preview import Previews
+from gateway.stages.split import misfits
 from gateway.stores.memory import MemoryStore
 from gateway.upstream.discovery import look_up
 
@@ -76,6 +77,8 @@ class Gateway:
         self.outstanding = outstanding
         # One object for the whole life, which stages and servers hold: its content is replaced.
         self.models: dict[str, Model] = {}
+        self._rollouts = Rollouts(self.models, runtime)
+        self._rollouts.take(generation)
         # A key of this life alone: what another process makes of a body cannot be told from it.
         self._secret = os.urandom(32)
         self._caching = make_caching(config.cache, telemetry=telemetry)
@@ -127,6 +130,7 @@ class Gateway:
             caching=self._caching,
             cost=None if before is None else before.cost,
             quarantine=None if before is None else before.quarantine,
+            rollouts=self._rollouts,
             offload=self._offload.counting(self.telemetry.shed.cell(name, "steps_busy")),
         )
         return model
@@ -193,6 +197,8 @@ class Gateway:
                     raise ConfigError(faults)
                 await changed.wait()
                 changed.clear()
+            if faults := misfits(self.models, candidates(self.config)):
+                raise ConfigError(faults)
         finally:
             for end in ends:
                 end()
@@ -224,6 +230,7 @@ class Gateway:
         self.models.clear()
         self.models.update(models)
         self.config, self.generation = config, generation
+        self._rollouts.take(generation)
         self.telemetry.models |= set(models)
         while gone:
             old = gone.pop()
@@ -288,3 +295,12 @@ class Gateway:
     def ending(self) -> int:
         """How many models of before have requests still."""
         return len(self._ending)
+
+
+def candidates(config: Config) -> dict[str, str]:
+    """The candidate of each model that has one."""
+    return {
+        name: section.candidate.model
+        for name, section in config.models.items()
+        if section.candidate is not None
+    }

@@ -20,7 +20,7 @@ from gateway.control.difference import changes, effective, needing_restart
 from gateway.control.peer import PeerGone
 from gateway.control.publisher import OperationFailed
 from gateway.errors import ConfigError
-from gateway.wire.generation import Generation, Setting
+from gateway.wire.generation import Generation, Rollout, Setting
 from gateway.wire.runtime import config_copy
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Operations:
         self._reloads = telemetry.config_reloads
         self._number = telemetry.config_generation.cell()
         self._number.value = publisher.generation.number
+        self._show_shares()
         self._turn = asyncio.Lock()
         self._asked = asyncio.Event()
 
@@ -118,6 +119,28 @@ class Operations:
                     msgspec.structs.replace(now, number=now.number + 1, settings=settings),
                 )
             return setting
+
+    async def set_rollout(
+        self, model: str, change: Callable[[Rollout | None], Rollout | None]
+    ) -> Rollout | None:
+        """Change how far the candidate of *model* has come; gives what holds now.
+
+        None is for a candidate that has not begun. Raises OperationFailed.
+        """
+        async with self._turn:
+            now = self.generation
+            before = now.rollouts.get(model)
+            rollout = change(before)
+            if rollout != before:
+                rollouts = {**now.rollouts}
+                rollouts.pop(model, None)
+                if rollout is not None:
+                    rollouts[model] = rollout
+                await self._publish(
+                    self.config,
+                    msgspec.structs.replace(now, number=now.number + 1, rollouts=rollouts),
+                )
+            return rollout
 
     async def restart(self, model: str) -> list[tuple[str, str]]:
         """Replace the workers of *model* one by one; gives the pairs of old and new names.
@@ -209,7 +232,15 @@ class Operations:
                 for backend in model.backends
             )
         ]
-        generation = msgspec.structs.replace(generation, settings=now.kept(names))
+        generation = msgspec.structs.replace(
+            generation,
+            settings=now.kept(names),
+            rollouts={
+                model: rollout
+                for model, rollout in now.rollouts.items()
+                if candidate_of(config, model) == rollout.candidate
+            },
+        )
         told = tuple(changes(self.config, now, config, places))
         try:
             copy.write_bytes(data)
@@ -223,4 +254,19 @@ class Operations:
         self.config = config
         self._telemetry.models |= set(config.models)
         self._number.value = generation.number
+        self._show_shares()
         logs.set_level(config.server.log_level)
+
+    def _show_shares(self) -> None:
+        """Tell how much of the live requests each candidate answers."""
+        shares = self._telemetry.candidate_share
+        for values in list(shares.cells):
+            shares.drop(*values)
+        for model, rollout in self.generation.rollouts.items():
+            shares.cell(model).value = rollout.share
+
+
+def candidate_of(config: Config, model: str) -> str:
+    """The candidate of *model*, "" without one."""
+    section = config.models.get(model)
+    return "" if section is None or section.candidate is None else section.candidate.model

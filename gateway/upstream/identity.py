@@ -25,13 +25,16 @@ def mistaken(said: ModelInfo, before: ModelInfo | None, others: Iterable[ModelIn
     if before is not None and said.name != before.name:
         return f"model '{said.name}' is served there now, not '{before.name}'"
     for other in others:
-        for what, ours, theirs in (
-            ("input", other.inputs, said.inputs),
-            ("output", other.outputs, said.outputs),
-        ):
-            if differs := _difference(what, ours, theirs):
-                return f"its model '{said.name}' is another than that of the pool: {differs}"
+        if difference := differs(other, said):
+            return f"its model '{said.name}' is another than that of the pool: {difference}"
     return ""
+
+
+def differs(ours: ModelInfo, theirs: ModelInfo) -> str:
+    """In what the tensors of *theirs* are not those of *ours*, "" where all are alike."""
+    return _difference("input", ours.inputs, theirs.inputs) or _difference(
+        "output", ours.outputs, theirs.outputs
+    )
 
 
 def _difference(what: str, ours: Sequence[TensorSpec], theirs: Sequence[TensorSpec]) -> str:

@@ -49,16 +49,38 @@ class Setting(msgspec.Struct, frozen=True):
     wrong: bool = False
 
 
+class Rollout(msgspec.Struct, frozen=True):
+    """How far *candidate* has come in the place of a model: it answers *share* of its requests.
+
+    *began* and *since* are seconds since the epoch: its evidence counts from *began* on, and the
+    share is what it is from *since* on. *promoted*: it answers all, and is watched beside the model
+    of before. *held*: nothing changes but by hand. *digest* is that of the candidate's file that
+    the evidence is about, "" for any: another file answers no live request. *reason* says in a
+    sentence why the share is what it is.
+    """
+
+    candidate: str
+    share: float = 0.0
+    began: float = 0.0
+    since: float = 0.0
+    promoted: bool = False
+    held: bool = False
+    digest: str = ""
+    reason: str = ""
+
+
 class Generation(msgspec.Struct, frozen=True):
     """One state of the whole; the greater *number* is the newer.
 
-    *config* is the path of a copy of the configuration file, *settings* are by endpoint.
+    *config* is the path of a copy of the configuration file, *settings* are by endpoint, *rollouts*
+    by model.
     """
 
     number: int
     config: str
     places: tuple[Place, ...] = ()
     settings: dict[str, Setting] = {}
+    rollouts: dict[str, Rollout] = {}
 
     def of(self, model: str) -> tuple[Place, ...]:
         """The workers of *model*, in the order of their numbers."""

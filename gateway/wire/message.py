@@ -47,7 +47,8 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     trace of the merged request that this one was part of: all members share it, as copying it to
     each would cost more. *affinity* is what the request is to be placed by, where the model's
     policy goes by a key. *probe*: the request is a quality probe of the control process, not a
-    client's, and stays out of what is said of clients' requests.
+    client's, and stays out of what is said of clients' requests. *stand_in* is the model that has
+    answered in the place of the one that was asked, "" where it has answered itself.
     """
 
     queue: float = 0.0
@@ -65,6 +66,7 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     far: Trace | None = None
     affinity: bytes = b""
     probe: bool = False
+    stand_in: str = ""
 
     def take_over(self, other: Trace) -> None:
         """What *other* learned of an answer: the trace of another attempt, or of the batch."""
@@ -150,6 +152,7 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     members: int = 1
     tenant: str = ""
     finish: Finish | None = None
+    inference_id: str = ""
 
     def __repr__(self) -> str:
         return f"<InferRequest {self.model} id={self.id!r} {list(self.inputs)}>"

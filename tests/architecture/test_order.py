@@ -28,6 +28,8 @@ CONFIG = {
             "preprocess": [{"scale": {"factor": 0.5}}],
             "postprocess": [{"softmax": {}}],
             "augment": {"views": [{"identity": {}}]},
+            "quality": {"classes": 2},
+            "candidate": {"model": "bare"},
         },
         "vectors": {
             "backends": [{"address": "tcp:127.0.0.1:1"}],
@@ -58,6 +60,7 @@ LAWS = [
     ("Rescue", "Admission", "the one place where an error becomes an answer"),
     ("Deadline", "Admission", "all that waits spends one budget"),
     ("Admission", "Infer", "shedding comes before the body is decoded"),
+    ("Split", "Cache", "neither of two models answers from the other's cache"),
     ("Cache", "Preprocess", "a hit costs no processor time"),
     ("Cache", "Postprocess", "what is kept is finished"),
     ("Preprocess", "Batch", "only finished tensors have a shape to merge on"),
@@ -100,7 +103,8 @@ def test_the_stages_stand_in_their_order(gateway: Gateway) -> None:
     """The list, from the outside in."""
     assert names(gateway.service) == ["Observe", "Rescue", "Deadline", "Admission", "Infer"]
     assert names(gateway.models["full"].service) == [
-        "Cache", "Postprocess", "Preprocess", "Augment", "Batch", "Retry", "Hedge", "Balance",
+        "Split", "Cache", "Postprocess", "Preprocess", "Augment", "Batch", "Retry", "Hedge",
+        "Balance",
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from gateway.config.placement import placed
 from gateway.control.operations import Operations, Outcome
 from gateway.control.publisher import OperationFailed, Publisher
 from gateway.telemetry import Telemetry
-from gateway.wire.generation import Generation, Setting
+from gateway.wire.generation import Generation, Rollout, Setting
 from gateway.wire.runtime import config_copy
 
 
@@ -286,3 +286,29 @@ def test_an_outcome_reads_as_json() -> None:
         "changes": (),
         "restart": (),
     }
+
+
+async def test_a_share_of_a_candidate_is_a_generation_and_outlives_reloads(desk: Desk) -> None:
+    """As long as the file names the same candidate; what does not change publishes nothing."""
+    candidate = "quality: {classes: 2}, candidate: {model: n}"
+    models = {name: desk.directory / name for name in ("m", "n")}
+
+    def write(more: str) -> None:
+        desk.file.write_text(
+            f"models:\n  m: {{backends: [{{worker: {{path: {models['m']}}}}}], {more}}}\n"
+            f"  n: {{backends: [{{worker: {{path: {models['n']}}}}}]}}\n"
+        )
+
+    write(candidate)
+    await desk.operations.reload()
+    share = desk.telemetry.candidate_share
+    assert await desk.operations.set_rollout("m", lambda _: Rollout("n", 0.5)) == Rollout("n", 0.5)
+    assert await desk.operations.set_rollout("m", lambda now: now) == Rollout("n", 0.5)
+    assert [each.number for each in desk.publisher.published] == [2, 3]
+    assert share.cell("m").value == 0.5
+    write(f"{candidate}, batch: {{max_rows: 3}}")
+    await desk.operations.reload()
+    assert desk.publisher.generation.rollouts == {"m": Rollout("n", 0.5)}
+    write("quality: {classes: 2}")
+    await desk.operations.reload()
+    assert (desk.publisher.generation.rollouts, share.cells) == ({}, {})
