@@ -52,7 +52,7 @@ def batches(values: Values, count: int = BATCHES) -> Values:
     size = max(1, len(values) // count)
     whole = len(values) // size
     if not whole:
-        return values[:0]
+        return np.asarray(values, dtype=float)
     kept = values[len(values) - whole * size :]
     return np.asarray(kept.reshape(whole, size, *values.shape[1:]).sum(axis=1), dtype=float)
 

@@ -67,31 +67,6 @@ def misses_allowed(n: int, share: float, *, confidence: float = 0.99) -> int | N
     return low
 
 
-def percentile_ranks(n: int, q: float, *, level: float = 0.95) -> tuple[int | None, int | None]:
-    """Between which two of *n* sorted values, counted from 1, the quantile *q* lies at *level*.
-
-    None stands for an end that *n* values do not have. Source: H. A. David and H. N. Nagaraja,
-    "Order Statistics", section 7.1.
-    """
-    _check(q)
-    _check(level)
-    tail = (1 - level) / 2
-    lower, upper = _binomial_quantile(tail, n, q), _binomial_quantile(1 - tail, n, q) + 1
-    return lower if lower >= 1 else None, upper if upper <= n else None
-
-
-def _binomial_quantile(chance: float, n: int, q: float) -> int:
-    """The smallest k with P(X <= k) >= *chance*."""
-    low, high = -1, n
-    while high - low > 1:
-        middle = (low + high) // 2
-        if beta_cdf(1 - q, n - middle, middle + 1) >= chance:
-            high = middle
-        else:
-            low = middle
-    return high
-
-
 def _check(share: float) -> None:
     if not 0 < share < 1:
         raise ValueError(f"{share}: expected a share between 0 and 1, such as 0.99")

@@ -11,7 +11,6 @@ from gateway.statistics.tails import (
     hits_needed,
     misses_allowed,
     pass_chance,
-    percentile_ranks,
 )
 
 # Misses and the total of queries that MLPerf's early stopping asks for, at 99 % confidence.
@@ -55,30 +54,8 @@ def test_nothing_is_proven_by_nothing() -> None:
     assert fail_chance(1000, 0, 0.99) == 1
 
 
-@pytest.mark.parametrize(
-    ("q", "n", "ranks"),
-    [
-        (0.99, 150, (146, None)),
-        (0.99, 1_000, (983, 997)),
-        (0.99, 10_000, (9_880, 9_920)),
-        (0.999, 10_000, (9_983, 9_997)),
-        (0.5, 2, (None, None)),
-    ],
-)
-def test_ranks_of_percentiles(q: float, n: int, ranks: tuple[int | None, int | None]) -> None:
-    """Distribution-free, and missing where there are too few values."""
-    assert percentile_ranks(n, q) == ranks
-
-
-@pytest.mark.parametrize(("q", "least"), [(0.99, 299), (0.999, 2_995)])
-def test_the_maximum_bounds_a_percentile_from_so_many_on(q: float, least: int) -> None:
-    """One-sided at 95 %: the upper end of a two-sided interval at 90 %."""
-    assert percentile_ranks(least, q, level=0.9)[1] == least
-    assert percentile_ranks(least - 1, q, level=0.9)[1] is None
-
-
 @pytest.mark.parametrize("share", [0, 1, 99])
 def test_refuses_what_is_no_share(share: float) -> None:
     """99 is no percentile here, 0.99 is."""
     with pytest.raises(ValueError, match="expected a share between 0 and 1"):
-        percentile_ranks(10, share)
+        hits_needed(0, share)
