@@ -13,7 +13,7 @@ import msgspec
 from gateway.lab.account import processes
 from gateway.lab.account.bottleneck import Finding, findings
 from gateway.lab.account.facts import Facts, facts_of
-from gateway.lab.account.metrics import Metrics
+from gateway.lab.account.metrics import OURS, Metrics
 from gateway.lab.account.processes import Machine, Reading, Use
 from gateway.lab.account.spans import Span, spans
 from gateway.lab.load.run import Run
@@ -106,6 +106,6 @@ async def page(url: str, headers: Mapping[str, str]) -> Metrics | None:
                 return None
             body = await answer.content.read(_MOST_BYTES)
         text = body.decode()
-        return Metrics.parse(text) if "infergate_" in text else None
+        return Metrics.parse(text) if OURS.requests.name in text else None
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return None

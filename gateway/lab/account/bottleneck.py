@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from gateway.lab.account.facts import Facts
+from gateway.lab.account.metrics import OURS
 
 # A process at this many cores, whose event loop or session has one thread, has no more to give.
 FULL_CORE: Final = 0.9
@@ -76,7 +77,7 @@ def _attempts(facts: Facts) -> Finding | None:
     return Finding(
         "attempts",
         f"each batch takes {facts.attempts:.2f} attempts",
-        "infergate_attempts_total by result names the endpoint that fails or is hedged",
+        f"{OURS.attempts.name} by result names the endpoint that fails or is hedged",
     )
 
 

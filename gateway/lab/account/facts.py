@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway.lab.account.metrics import Metrics
+from gateway.lab.account.metrics import OURS, Metrics
 from gateway.lab.account.processes import Machine, Use
 from gateway.lab.account.spans import Span
 from gateway.lab.load.run import Run
@@ -75,23 +75,23 @@ def facts_of(
     if metrics is None:
         return facts
     model = run.plan.model
-    lookups = metrics.by("infergate_cache_total", "result", model=model)
+    lookups = metrics.by(OURS.cache.name, "result", model=model)
     answered = sum(lookups.get(name, 0.0) for name in ("hit", "stale"))
     asked = answered + lookups.get("miss", 0.0) + lookups.get("partial", 0.0)
-    batches = metrics.total("infergate_batch_rows_count", model=model)
-    attempts = metrics.total("infergate_attempts_total", model=model)
+    batches = metrics.count(OURS.batch_rows.name, model=model)
+    attempts = metrics.total(OURS.attempts.name, model=model)
     return msgspec.structs.replace(
         facts,
         gateway_cores=facts.gateway_cores or _told(metrics, run),
         shed_reasons={
             name: count
-            for name, count in metrics.by("infergate_shed_total", "reason", model=model).items()
+            for name, count in metrics.by(OURS.shed.name, "reason", model=model).items()
             if count
         },
-        batch_rows=metrics.mean("infergate_batch_rows", model=model),
+        batch_rows=metrics.mean(OURS.batch_rows.name, model=model),
         hits=answered / asked if asked else None,
         attempts=attempts / batches if batches else None,
-        loop_lag=metrics.mean("infergate_loop_lag_seconds"),
+        loop_lag=metrics.mean(OURS.loop_lag_seconds.name),
     )
 
 
@@ -101,7 +101,7 @@ def _most(uses: Sequence[Use], role: str) -> float | None:
 
 def _told(metrics: Metrics, run: Run) -> float | None:
     """Cores of the busiest gateway process by its own metrics, where it is on another machine."""
-    spent = metrics.by("infergate_process_cpu_seconds_total", "process")
+    spent = metrics.by(OURS.process_cpu.name, "process")
     gateways = [value for name, value in spent.items() if name.startswith("gateway")]
     seconds = run.seconds + run.warmup
     return max(gateways) / seconds if gateways and seconds else None

@@ -8,7 +8,11 @@ from typing import Final, Self, TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.telemetry.families import Telemetry
+
 Labels: TypeAlias = tuple[tuple[str, str], ...]
+# The metrics of a gateway, for their names.
+OURS: Final = Telemetry()
 _GAUGES: Final = frozenset({"gauge", "unknown"})
 
 
@@ -58,10 +62,18 @@ class Metrics:
             value for each, value in self._series.get(name, {}).items() if wanted <= set(each)
         )
 
+    def count(self, histogram: str, **labels: str) -> float:
+        """How many values *histogram* has counted."""
+        return self.total(f"{histogram}_count", **labels)
+
+    def sum(self, histogram: str, **labels: str) -> float:
+        """The sum of the values that *histogram* has counted."""
+        return self.total(f"{histogram}_sum", **labels)
+
     def mean(self, histogram: str, **labels: str) -> float | None:
         """The mean of what *histogram* has counted; None for nothing."""
-        count = self.total(f"{histogram}_count", **labels)
-        return self.total(f"{histogram}_sum", **labels) / count if count else None
+        count = self.count(histogram, **labels)
+        return self.sum(histogram, **labels) / count if count else None
 
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
         """The series of *name* that have *labels*, summed by *label*."""

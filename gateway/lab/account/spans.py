@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.lab.account.metrics import Metrics
+from gateway.lab.account.metrics import OURS, Metrics
 from gateway.lab.load.run import Run
 
 # In the order in which a request meets them.
@@ -90,13 +90,13 @@ def _upstream(metrics: Metrics | None, model: str) -> float | None:
     """The mean time upstream of a request that went there, None where nothing says it."""
     if metrics is None:
         return None
-    requests = metrics.total("infergate_request_seconds_count", model=model)
-    went = metrics.total("infergate_overhead_seconds_count", model=model)
+    requests = metrics.count(OURS.request_seconds.name, model=model)
+    went = metrics.count(OURS.overhead_seconds.name, model=model)
     if went and went >= 0.99 * requests:
         # Overhead is the whole less the time upstream; summed over requests, not over batches.
-        whole = metrics.total("infergate_request_seconds_sum", model=model)
-        return max(0.0, whole - metrics.total("infergate_overhead_seconds_sum", model=model)) / went
-    return metrics.mean("infergate_upstream_seconds", model=model)
+        whole = metrics.sum(OURS.request_seconds.name, model=model)
+        return max(0.0, whole - metrics.sum(OURS.overhead_seconds.name, model=model)) / went
+    return metrics.mean(OURS.upstream_seconds.name, model=model)
 
 
 def _triton(statistics: dict[str, Any]) -> Iterator[tuple[str, float]]:
