@@ -155,7 +155,7 @@ def _weights(path: str, weights: Array, rows: int) -> Array:
 
 def _cast(path: str, spec: TensorSpec, array: Array) -> Array:
     if spec.datatype == "BYTES":
-        if array.dtype.kind not in "US":
+        if array.dtype.kind not in "US" and not all(isinstance(one, bytes) for one in array.flat):
             raise LabError(f"{path}: input '{spec.name}' is {array.dtype}; the model takes text")
         return array
     wanted = NUMPY[spec.datatype]

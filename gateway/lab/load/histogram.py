@@ -182,6 +182,31 @@ class Histogram:
             raise ValueError(f"not a histogram in the form of HdrHistogram: {error}") from None
         return made
 
+    def pack(self) -> tuple[bytes, bytes, int, int]:
+        """Places and counts of the bins that hold something, and the extremes: to be sent."""
+        places = np.flatnonzero(self._counts)
+        return (
+            places.astype("<i4").tobytes(),
+            self._counts[places].astype("<i8").tobytes(),
+            self._min,
+            self._max,
+        )
+
+    @classmethod
+    def unpack(cls, packed: tuple[bytes, bytes, int, int]) -> Self:
+        """What `pack` gave; ValueError for anything else."""
+        places, counts, low, high = packed
+        made = cls()
+        where = np.frombuffer(places, "<i4").astype(np.int64)
+        if len(where):
+            if where.min() < 0 or where.max() >= _BINS:
+                raise ValueError("a histogram with bins that do not exist")
+            made._grow(int(where.max()) + 1)
+            made._counts[where] = np.frombuffer(counts, "<i8")
+            made._count = int(made._counts.sum())
+            made._min, made._max = low, high
+        return made
+
     def _record(self, value: int, times: int) -> None:
         one = np.asarray([min(value, HIGHEST)], dtype=np.int64)
         place = int(_places(one)[0])

@@ -70,6 +70,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     burst_factor: float = 3.0
     burst_seconds: float = 10.0
     trace: str = ""
+    # Of made-up inputs without their first dimension, by name.
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    # Whether the certificate of an https server is checked.
+    verify: bool = True
     # Where the numbering of different inputs begins, so that two runs share none; 0: anywhere.
     salt: int = 0
 
