@@ -242,6 +242,7 @@ def _stack_of(section: ModelConfig) -> ModelConfig:
     return msgspec.structs.replace(
         section,
         backends=(),
+        probes=(),
         policy=plain.policy,
         timeouts=plain.timeouts,
         health=plain.health,

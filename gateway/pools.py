@@ -232,28 +232,44 @@ def _kind(name: str, pool: Pool) -> Callable[..., Endpoint]:
     return partial(SharedEndpoint, column=column, processes=outstanding.processes)
 
 
+def lone_transport(name: str, spot: Spot, config: ModelConfig) -> Callable[[Upcall], Transport]:
+    """The way to *spot*, an endpoint of the model *name*, for who asks it past all pools.
+
+    Whoever is at its address is taken as it is. Raises ConfigError where a certificate cannot be
+    read.
+    """
+    spot = _checked(spot)
+    if not spot.address.startswith(("http:", "https:")):
+        return partial(Link, spot.address, connect_timeout=config.timeouts.connect)
+    return _remote(name, spot, config)
+
+
 def _transport(spot: Spot, config: ModelConfig, pool: Pool) -> Callable[[Upcall], Transport]:
-    connect = config.timeouts.connect
     if not spot.address.startswith(("http:", "https:")):
         reports = pool.reported if pool.informed else None
+        connect = config.timeouts.connect
         return partial(
             Link, spot.address, connect_timeout=connect, reports=reports, stranger=pool.stranger
         )
+    return _remote(pool.model, spot, config)
+
+
+def _remote(name: str, spot: Spot, config: ModelConfig) -> Callable[[Upcall], Transport]:
     remote = spot.remote
     caller = Caller(
         spot.address,
         address=spot.at,
         headers=remote.headers,
         tls=spot.tls,
-        connect_timeout=connect,
+        connect_timeout=config.timeouts.connect,
         idle_timeout=remote.idle_timeout,
         max_answer=remote.max_answer,
     )
     return partial(
         Remote,
         caller,
-        name=pool.model,
-        remote_name=remote.model or pool.model,
+        name=name,
+        remote_name=remote.model or name,
         version=remote.version or "",
     )
 

@@ -35,7 +35,7 @@ from gateway.telemetry import Board, Telemetry, report_process, sample_loop_lag,
 from gateway.upstream.outstanding import Outstanding
 from gateway.wire.busy_poll import BusyPoll
 from gateway.wire.generation import read_generation
-from gateway.wire.listen import BACKLOG, ListenError, let_nobody_in, listen
+from gateway.wire.listen import BACKLOG, ListenError, address_of, let_nobody_in, listen
 from gateway.wire.orders import orders_socket
 from gateway.wire.probe import probe_token
 from gateway.wire.process import announce_ready, die_with_parent, inherited_socket
@@ -256,7 +256,9 @@ class GatewayProcess:
     def _write_state(self) -> None:
         draft = self._state_file.with_suffix(".draft")
         try:
-            draft.write_bytes(msgspec.msgpack.encode(states(self._gateway)))
+            draft.write_bytes(
+                msgspec.msgpack.encode(states(self._gateway, http=address_of(self._listening)))
+            )
             draft.replace(self._state_file)
         except OSError as error:
             log.warning("state not written to %s: %s", self._state_file, error)

@@ -26,8 +26,8 @@ def seen(pool: Pool) -> Iterator[tuple[Endpoint, str]]:
         yield endpoint, "draining" if endpoint.liveness.up else endpoint.state
 
 
-def states(gateway: Gateway) -> GatewayState:
-    """What *gateway* knows of its endpoints now."""
+def states(gateway: Gateway, *, http: str = "") -> GatewayState:
+    """What *gateway*, which takes requests at *http*, knows of its endpoints now."""
     telemetry = gateway.telemetry
     models = {
         name: ModelState(
@@ -51,7 +51,9 @@ def states(gateway: Gateway) -> GatewayState:
         )
         for name, model in gateway.models.items()
     }
-    return GatewayState(models=models, generation=gateway.generation.number, ending=gateway.ending)
+    return GatewayState(
+        models=models, generation=gateway.generation.number, ending=gateway.ending, http=http
+    )
 
 
 class Gauges:

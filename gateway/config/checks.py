@@ -10,6 +10,7 @@ from gateway.config.backend import WorkerConfig
 from gateway.config.candidates import candidate, candidates
 from gateway.config.root import Config, ModelConfig
 from gateway.config.server import ServerConfig
+from gateway.quality.probes.options import ProbeConfig
 from gateway.stages.debug_options import GoldenConfig
 from gateway.stores.options import MEMORY, RedisConfig
 from gateway.stores.secrets import encryption_key, shared_secret
@@ -45,6 +46,9 @@ def model(section: ModelConfig) -> Iterator[tuple[str, str]]:
         yield "augment", f"{message}; expected the seed content in a model with a cache"
     yield from _quality(section)
     yield from candidate(section)
+    files = [each.file for each in section.probes]
+    for file in sorted({each for each in files if files.count(each) > 1}):
+        yield "probes", f"the file {file} is there twice; expected each once"
 
 
 def _quality(section: ModelConfig) -> Iterator[tuple[str, str]]:
@@ -139,6 +143,12 @@ def golden_file(section: GoldenConfig) -> Iterator[tuple[str, str]]:
         yield "file", f"{section.file} is not a file, seen from {Path.cwd()}"
 
 
+def probe_file(section: ProbeConfig) -> Iterator[tuple[str, str]]:
+    """The labelled set is where *section* says."""
+    if not Path(section.file).is_file():
+        yield "file", f"{section.file} is not a file, seen from {Path.cwd()}"
+
+
 SECTIONS: dict[type[Struct], Check] = {
     Config: config,
     ModelConfig: model,
@@ -149,4 +159,5 @@ FILES: dict[type[Struct], Check] = {
     WorkerConfig: model_files,
     TlsConfig: tls_files,
     GoldenConfig: golden_file,
+    ProbeConfig: probe_file,
 }

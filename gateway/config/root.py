@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from gateway.config.backend import BackendConfig
 from gateway.config.server import ServerConfig
 from gateway.quality.ledger_options import LedgerConfig
+from gateway.quality.probes.options import ProbeConfig
 from gateway.stages.augment_options import AugmentConfig
 from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
@@ -106,6 +107,13 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     augment: AugmentConfig | None = None
     quality: QualityConfig | None = None
     candidate: CandidateConfig | None = None
+    probes: Annotated[
+        tuple[ProbeConfig, ...],
+        Meta(
+            max_length=8,
+            description="Sets that are asked again and again, and whose answers must not change.",
+        ),
+    ] = ()
     golden: GoldenConfig | None = None
     debug: DebugConfig = DebugConfig()
 

@@ -71,7 +71,7 @@ class Actions:
 
     async def reload(self, request: web.Request) -> web.Response:
         """Put the file into effect."""
-        await _body(request, Nothing)
+        await body_of(request, Nothing)
         try:
             outcome = await self._operations.reload()
         except OperationFailed as error:
@@ -81,7 +81,7 @@ class Actions:
     async def endpoint(self, request: web.Request) -> web.Response:
         """Drain, undrain or weigh one endpoint."""
         name = request.match_info["endpoint"]
-        wish = await _body(request, Wish)
+        wish = await body_of(request, Wish)
         operations = self._operations
         models = operations.models_of(name)
         if not models:
@@ -115,7 +115,7 @@ class Actions:
 
     async def purge(self, request: web.Request) -> web.Response:
         """Let nothing that is cached now be given again."""
-        what = await _body(request, Purged)
+        what = await body_of(request, Purged)
         operations = self._operations
         if bool(what.model or what.tenant) == what.all:
             raise refusal(
@@ -137,7 +137,7 @@ class Actions:
     async def restart(self, request: web.Request) -> web.Response:
         """Replace the workers of a model one by one."""
         model = request.match_info["model"]
-        await _body(request, Nothing)
+        await body_of(request, Nothing)
         operations = self._operations
         if model not in operations.config.models:
             there = ", ".join(operations.config.models)
@@ -180,7 +180,8 @@ def _changed(wish: Wish, setting: Setting) -> Setting:
     return msgspec.structs.replace(setting, drained=drained, weight=weight)
 
 
-async def _body(request: web.Request, kind: type[T]) -> T:
+async def body_of(request: web.Request, kind: type[T]) -> T:
+    """The body of *request* as a *kind*; raises what `refusal` gives for anything else."""
     if request.content_type != "application/json":
         raise refusal(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

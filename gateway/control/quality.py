@@ -11,10 +11,16 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.answers import as_json
+from gateway.control.probing.memory import Memory
+from gateway.control.probing.rounds import Rounds
+from gateway.control.probing.routes import PATHS as PROBE_PATHS
+from gateway.control.probing.routes import Routes as ProbeRoutes
+from gateway.control.probing.schedule import Schedule
 from gateway.quality.database import default_url
 from gateway.quality.hub import Hub
 from gateway.quality.intake import Intake
 from gateway.quality.ledger import Ledger
+from gateway.wire.probe import probe_token
 from gateway.wire.runtime import samples_socket
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 
 PATHS: Final = {
     "/v1/ledger": "whether predictions and labels can be kept",
+    **PROBE_PATHS,
 }
 
 
@@ -48,6 +55,12 @@ class Quality:
         )
         self.hub = Hub(self.ledger, telemetry=telemetry)
         self._intake = Intake(samples_socket(runtime), self.hub.take)
+        self.probes = Schedule(
+            operations,
+            Rounds(Memory(self.ledger), runtime=runtime, token=probe_token(runtime)),
+            runtime=runtime,
+            telemetry=telemetry,
+        )
         self._follow()
 
     def __repr__(self) -> str:
@@ -59,6 +72,7 @@ class Quality:
     def add_to(self, app: web.Application) -> None:
         """Give *app* the routes, one line each."""
         app.router.add_get("/v1/ledger", self.ledger_status)
+        ProbeRoutes(self.probes).add_to(app)
 
     async def run(self) -> None:
         """Take in what comes until cancelled."""
@@ -67,6 +81,7 @@ class Quality:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._intake.run())
+                group.create_task(self.probes.run())
         finally:
             await self.ledger.aclose()
 

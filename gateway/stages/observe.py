@@ -85,7 +85,7 @@ class Observe:
         seconds = perf_counter() - exchange.arrived
         status = answer.status
         if trace.probe:
-            self._telemetry.probe_requests.cell(exchange.model, str(status)).value += 1
+            self._telemetry.probes.requests.cell(exchange.model, str(status)).value += 1
             return answer
         cells = self._cells.get((exchange.model, exchange.codec, status)) or self._learn(
             exchange, status
@@ -112,7 +112,7 @@ class Observe:
         """The client went away; *phase* says whether an attempt was on its way by then."""
         status = ClientClosed.status
         if exchange.trace.probe:
-            self._telemetry.probe_requests.cell(exchange.model, str(status)).value += 1
+            self._telemetry.probes.requests.cell(exchange.model, str(status)).value += 1
             return
         self._learn(exchange, status).requests.value += 1
         left = self._left_upstream if exchange.trace.gather().attempts else self._left_waiting

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.telemetry.cells import Family, GaugeCell, HistogramCell, SumCell
+from gateway.telemetry.probes import ProbeMetrics
 from gateway.telemetry.snapshot import Snapshot, encode
 
 if TYPE_CHECKING:
@@ -48,12 +49,7 @@ class Telemetry:
             "Inference requests answered, by HTTP status; 499 is a client that went away.",
             "model", "protocol", "code",
         )  # fmt: skip
-        self.probe_requests = counter(
-            "infergate_probe_requests_total",
-            "Quality probes answered by a gateway process, by HTTP status; they are in no other "
-            "count of requests.",
-            "model", "code",
-        )  # fmt: skip
+        self.probes = ProbeMetrics(counter, gauge)
         self.request_seconds = histogram(
             "infergate_request_seconds",
             "Time from the first byte of a request to its answer, cache hits left out.",

@@ -40,9 +40,10 @@ class GatewayState(msgspec.Struct, frozen=True):
     """What one gateway process writes.
 
     *generation* is the number of the one that it serves; *ending* counts the models of former ones
-    that have requests still.
+    that have requests still. *http* is the address of its data port, "" where that is not known.
     """
 
     models: dict[str, ModelState]
     generation: int = 0
     ending: int = 0
+    http: str = ""

@@ -72,7 +72,7 @@ async def test_a_quality_probe_is_counted_by_itself(status: int) -> None:
 
     assert counts(telemetry) == {}
     assert telemetry.request_seconds.cells == {}
-    assert telemetry.probe_requests.cell("digits", str(status)).value == 1
+    assert telemetry.probes.requests.cell("digits", str(status)).value == 1
     assert inner.seen[0].trace.probe
 
 
