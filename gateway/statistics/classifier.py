@@ -15,7 +15,7 @@ from gateway.statistics.arrays import Values, weights_of
 from gateway.statistics.confusion import ConfusionMatrix
 from gateway.statistics.estimate import Estimate
 from gateway.statistics.figures import matrix_figures
-from gateway.statistics.intervals import Interval
+from gateway.statistics.intervals import Interval, Method
 from gateway.statistics.probability import Calibration, Losses
 from gateway.statistics.ranking import Ranks, ScoreHistogram
 from gateway.statistics.tally import Tally
@@ -160,52 +160,70 @@ class Classifier:
         if not self._options["scores"]:
             return found
         rows = matrix.rows
-        ranks = self._ranks
-        for k in range(2, min(top, len(self._classes) - 1) + 1):
-            found[f"top_{k}_accuracy"] = Estimate.share(
-                ranks.top(k), rows, ranks.effective, level=level
-            )
-        found |= self._areas(rows, level)
+        found |= rank_figures(self._ranks, len(self._classes), rows, level=level, top=top)
+        found |= area_figures(self._histogram, self._columns, rows, level=level)
         if self._options["probabilities"]:
-            for name, (value, interval) in (
-                ("brier", self._losses.brier(level=level)),
-                ("log_loss", self._losses.log_loss(level=level)),
-            ):
-                found[name] = Estimate.of(
-                    value, interval, rows, method="normal", effective=ranks.effective
-                )
-            unknown = Interval(float("nan"), float("nan"))
-            found["ece"] = Estimate.of(
-                self._calibration.ece(), unknown, rows, method="none", effective=ranks.effective
+            found |= loss_figures(
+                self._losses, self._calibration, rows, self._ranks.effective, level=level
             )
         return found
 
-    def _areas(self, rows: int, level: float) -> dict[str, Estimate]:
-        histogram = self._histogram
-        areas, precisions = [], []
-        for column in range(self._columns):
-            area = histogram.roc_auc(column)
-            if not np.isnan(area.value):
-                areas.append((area.value, histogram.roc_interval(column, level=level)))
-                precisions.append(histogram.average_precision(column))
-        if not areas:
-            return {}
-        # Classes share rows: as if their errors all moved together, widths are averaged.
-        interval = Interval(
-            float(np.mean([one.lower for _, one in areas])),
-            float(np.mean([one.upper for _, one in areas])),
+
+def rank_figures(
+    ranks: Ranks, classes: int, rows: int, *, level: float, top: int = 5, how: Method = "wilson"
+) -> dict[str, Estimate]:
+    """The share of rows whose true class is among the 2, 3, … *top* highest of *classes*."""
+    return {
+        f"top_{k}_accuracy": Estimate.share(
+            ranks.top(k), rows, ranks.effective, level=level, how=how
         )
-        bound = Interval(
-            float(np.mean([one.lower for one in precisions])),
-            float(np.mean([one.upper for one in precisions])),
-        )
-        return {
-            "roc_auc": Estimate.of(
-                float(np.mean([value for value, _ in areas])), interval, rows,
-                method="hanley-mcneil and bins",
-            ),
-            "average_precision": Estimate.of(
-                float(np.mean([one.value for one in precisions])), bound, rows,
-                method="bound of the bins alone",
-            ),
-        }  # fmt: skip
+        for k in range(2, min(top, classes - 1) + 1)
+    }
+
+
+def loss_figures(
+    losses: Losses, calibration: Calibration, rows: int, effective: float, *, level: float
+) -> dict[str, Estimate]:
+    """Brier score, log loss and the expected calibration error."""
+    found = {}
+    for name, (value, interval) in (
+        ("brier", losses.brier(level=level)),
+        ("log_loss", losses.log_loss(level=level)),
+    ):
+        found[name] = Estimate.of(value, interval, rows, method="normal", effective=effective)
+    unknown = Interval(float("nan"), float("nan"))
+    found["ece"] = Estimate.of(calibration.ece(), unknown, rows, method="none", effective=effective)
+    return found
+
+
+def area_figures(
+    histogram: ScoreHistogram, columns: int, rows: int, *, level: float
+) -> dict[str, Estimate]:
+    """Areas under the curves, of more than one column the mean of those that have both sides."""
+    areas, precisions = [], []
+    for column in range(columns):
+        area = histogram.roc_auc(column)
+        if not np.isnan(area.value):
+            areas.append((area.value, histogram.roc_interval(column, level=level)))
+            precisions.append(histogram.average_precision(column))
+    if not areas:
+        return {}
+    # Classes share rows: as if their errors all moved together, widths are averaged.
+    interval = Interval(
+        float(np.mean([one.lower for _, one in areas])),
+        float(np.mean([one.upper for _, one in areas])),
+    )
+    bound = Interval(
+        float(np.mean([one.lower for one in precisions])),
+        float(np.mean([one.upper for one in precisions])),
+    )
+    return {
+        "roc_auc": Estimate.of(
+            float(np.mean([value for value, _ in areas])), interval, rows,
+            method="hanley-mcneil and bins",
+        ),
+        "average_precision": Estimate.of(
+            float(np.mean([one.value for one in precisions])), bound, rows,
+            method="bound of the bins alone",
+        ),
+    }  # fmt: skip

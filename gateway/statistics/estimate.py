@@ -8,7 +8,7 @@ from math import isfinite, isnan
 import msgspec
 
 from gateway.statistics.confidence_sequences import share_sequence
-from gateway.statistics.intervals import Interval, enough, wilson
+from gateway.statistics.intervals import Interval, Method, enough, share_interval
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,27 +38,35 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         always: Interval | None = None,
     ) -> Estimate:
         """*value* of *n* rows with its *interval*; *effective* rows are *n* where not given."""
+        # Plain floats: numpy's own have no place in JSON.
         return cls(
-            value=value,
-            lower=interval.lower,
-            upper=interval.upper,
+            value=float(value),
+            lower=float(interval.lower),
+            upper=float(interval.upper),
             n=n,
             effective=float(n if effective is None else effective),
             method=method,
-            always=None if always is None else (always.lower, always.upper),
+            always=None if always is None else (float(always.lower), float(always.upper)),
         )
 
     @classmethod
     def share(
-        cls, value: float, n: int, effective: float, *, level: float, always: bool = False
+        cls,
+        value: float,
+        n: int,
+        effective: float,
+        *,
+        level: float,
+        always: bool = False,
+        how: Method = "wilson",
     ) -> Estimate:
-        """A share *value* of *n* rows with Wilson's interval, and one that holds at *always*."""
+        """A share *value* of *n* rows with its interval by *how*, and one that holds *always*."""
         known = 0.0 if isnan(value) else value
         return cls.of(
             value,
-            wilson(known * effective, effective, level=level),
+            share_interval(known * effective, effective, level=level, how=how),
             n,
-            method="wilson",
+            method=how.replace("_", "-"),
             effective=effective,
             always=share_sequence(known * effective, effective, level=level) if always else None,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, isfinite, nan, sqrt
+from typing import Literal
 
 from gateway.statistics.special import beta_quantile, z_value
 
@@ -60,8 +61,24 @@ def clopper_pearson(successes: float, n: float, *, level: float = 0.95) -> Inter
     return Interval(lower, upper)
 
 
+Method = Literal["wilson", "clopper_pearson"]
+
+
+def share_interval(
+    successes: float, n: float, *, level: float = 0.95, how: Method = "wilson"
+) -> Interval:
+    """The interval of a share by the method that was asked for."""
+    return (wilson if how == "wilson" else clopper_pearson)(successes, n, level=level)
+
+
 def f_interval(
-    hit: float, predicted: float, true: float, *, level: float = 0.95, scale: float = 1.0
+    hit: float,
+    predicted: float,
+    true: float,
+    *,
+    level: float = 0.95,
+    scale: float = 1.0,
+    how: Method = "wilson",
 ) -> Interval:
     """The interval of F1 by way of Jaccard's index J, since F1 = 2J / (1 + J) only grows with J.
 
@@ -69,7 +86,7 @@ def f_interval(
     binomial. *scale* turns weights into effective rows.
     """
     union = predicted + true - hit
-    jaccard = wilson(hit * scale, union * scale, level=level)
+    jaccard = share_interval(hit * scale, union * scale, level=level, how=how)
     return Interval(
         2 * jaccard.lower / (1 + jaccard.lower), 2 * jaccard.upper / (1 + jaccard.upper)
     )

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from gateway.statistics.arrays import Floats, Values, ratio, same_rows, weights_of
+from gateway.statistics.arrays import Booleans, Floats, Values, ratio, same_rows, weights_of
 from gateway.statistics.classification import Outcomes, Scores, class_scores
 from gateway.statistics.tally import Tally
 
@@ -35,30 +35,10 @@ class Multilabel(Tally):
         truth, said = self._bits(true), self._bits(predicted)
         same_rows("predicted labels", said, len(truth))
         weight = weights_of(weights, len(truth))
-        both = truth & said
-        heavy = np.repeat(weight, self._labels)
+        columns, rows = row_columns(truth, said, weight, beta=self._beta)
         keys = np.tile(np.arange(self._labels), len(truth))
-        self._sums["columns"].add(
-            keys, heavy * both.ravel(), heavy * said.ravel(), heavy * truth.ravel(), sign=sign
-        )
-        row = Outcomes(
-            both.sum(axis=1).astype(float),
-            said.sum(axis=1).astype(float),
-            truth.sum(axis=1).astype(float),
-            float(self._labels),
-        )
-        scores = class_scores(row, beta=self._beta, zero_division=nan)
-        columns = []
-        for one in (scores.precision, scores.recall, scores.f):
-            undefined = np.isnan(one)
-            columns += [weight * np.where(undefined, 0, one), weight * undefined]
-        exact = (truth == said).all(axis=1)
-        wrong = (truth != said).sum(axis=1)
-        self._sums["rows"].add(
-            np.zeros(len(truth), dtype=np.int64),
-            weight, weight * weight, weight * exact, weight * wrong, *columns,
-            sign=sign,
-        )  # fmt: skip
+        self._sums["columns"].add(keys, *columns, sign=sign)
+        self._sums["rows"].add(np.zeros(len(truth), dtype=np.int64), *rows, sign=sign)
 
     def _bits(self, values: Values) -> Values:
         array = np.asarray(values)
@@ -114,3 +94,32 @@ class Multilabel(Tally):
         """The share of single labels that are wrong; nan without rows."""
         row = self._row()
         return float(row[4] / (row[1] * self._labels)) if row[1] else nan
+
+
+def row_columns(
+    truth: Booleans, said: Booleans, weight: Floats, *, beta: float = 1.0
+) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """What rows [n, labels] add to the tables of `Multilabel` after the count.
+
+    First three columns [n * labels] by label, then ten [n] by row.
+    """
+    labels = truth.shape[1]
+    both = truth & said
+    heavy = np.repeat(weight, labels)
+    row = Outcomes(
+        both.sum(axis=1).astype(float),
+        said.sum(axis=1).astype(float),
+        truth.sum(axis=1).astype(float),
+        float(labels),
+    )
+    scores = class_scores(row, beta=beta, zero_division=nan)
+    columns = []
+    for one in (scores.precision, scores.recall, scores.f):
+        undefined = np.isnan(one)
+        columns += [weight * np.where(undefined, 0, one), weight * undefined]
+    exact = (truth == said).all(axis=1)
+    wrong = (truth != said).sum(axis=1)
+    return (
+        (heavy * both.ravel(), heavy * said.ravel(), heavy * truth.ravel()),
+        (weight, weight * weight, weight * exact, weight * wrong, *columns),
+    )

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from gateway.statistics.arrays import Floats, ratio
+from gateway.statistics.arrays import Booleans, Floats, ratio
 from gateway.statistics.confusion import Matrix
 from gateway.statistics.intervals import Interval
 
@@ -22,6 +22,8 @@ Figure = Literal["balanced_accuracy", "matthews", "kappa"]
 DRAWS: Final = 2000
 # So many cells are held in memory at once, 32 MB.
 _MOST_CELLS: Final = 4_000_000
+# With more classes most cells are empty, and only those that are not are drawn.
+_DENSE: Final = 48
 
 
 class Posterior:
@@ -40,6 +42,10 @@ class Posterior:
         met = (cells.sum(axis=0) + cells.sum(axis=1)) > 0
         size = len(cells)
         self._listed = matrix.listed
+        self._seen = _Margins.of(cells[None])
+        if size > _DENSE:
+            self._drawn = _sparse(cells, met, random, draws)
+            return
         prior = np.zeros_like(cells)
         known = np.flatnonzero(met)
         if len(known) > 1:
@@ -51,7 +57,6 @@ class Posterior:
         drawn = random.standard_gamma(shape, size=(count, len(shape))).reshape(count, size, size)
         # Every figure is one of the diagonal and the margins: far smaller than the matrices.
         self._drawn = _Margins.of(drawn)
-        self._seen = _Margins.of(cells[None])
 
     def average(
         self, part: Literal["precision", "recall", "f"], how: str, *, level: float = 0.95
@@ -93,6 +98,40 @@ class _Margins:
     @classmethod
     def of(cls, cells: Floats) -> _Margins:
         return cls(np.einsum("dii->di", cells).copy(), cells.sum(axis=1), cells.sum(axis=2))
+
+
+def _sparse(cells: Floats, met: Booleans, random: np.random.Generator, draws: int) -> _Margins:
+    """Draws of a matrix with many classes: of its cells that hold something.
+
+    The half row that is wrong goes to the classes with which this one was confused, in equal parts,
+    or to no class where there was none: spread over a thousand cells it would move none of them.
+    """
+    size = len(cells)
+    shapes = cells.copy()
+    known = np.flatnonzero(met)
+    errors = cells > 0
+    np.fill_diagonal(errors, val=False)
+    each = errors.sum(axis=1)
+    rows, columns = np.nonzero(errors)
+    shapes[rows, columns] += 0.5 / each[rows]
+    shapes[known, known] += 0.5
+    rows, columns = np.nonzero(shapes)
+    alone = known[each[known] == 0]
+    count = max(200, min(draws, _MOST_CELLS // max(len(rows), 1)))
+    true, predicted, hit = (np.zeros((count, size)) for _ in range(3))
+    if not len(rows):
+        return _Margins(hit, predicted, true)
+    drawn = random.standard_gamma(shapes[rows, columns], size=(count, len(rows)))
+    # Cells come by row, so that each row is one stretch; by column after a sort.
+    present, starts = np.unique(rows, return_index=True)
+    true[:, present] = np.add.reduceat(drawn, starts, axis=1)
+    true[:, alone] += random.standard_gamma(0.5, size=(count, len(alone)))
+    order = np.argsort(columns, kind="stable")
+    present, starts = np.unique(columns[order], return_index=True)
+    predicted[:, present] = np.add.reduceat(drawn[:, order], starts, axis=1)
+    diagonal = np.flatnonzero(rows == columns)
+    hit[:, rows[diagonal]] = drawn[:, diagonal]
+    return _Margins(hit, predicted, true)
 
 
 def _average(each: _Margins, listed: int, part: str, how: str) -> Floats:

@@ -84,6 +84,30 @@ class Regression:
         self._join(sums, sign)
         self.errors.add(size, weight, sign=sign)
 
+    @classmethod
+    def of_moments(cls, moments: Floats, errors: QuantileSketch, *, centre: float) -> Self:
+        """A state from sums about *centre*, as `moments_about` gives them, and a sketch of |e|."""
+        regression = cls()
+        regression.errors = errors
+        rows, total, weights2, y1, y2, y3, y4, *others = moments.tolist()
+        if not rows:
+            return regression
+        d = y1 / total if total else 0.0
+        error, size, e2, e4, e2y, e2yy, truth, relative = others
+        sums = regression._sums
+        sums[[_ROWS, _W, _WW, _MEAN]] = rows, total, weights2, centre + d
+        sums[_Y2] = max(0.0, y2 - d * y1)
+        sums[_Y3] = y3 - 3 * d * y2 + 2 * d * d * y1
+        sums[_Y4] = y4 - 4 * d * y3 + 6 * d * d * y2 - 3 * d**3 * y1
+        sums[[_E, _ABS, _E2, _E4]] = error, size, e2, e4
+        sums[[_E2Y, _E2YY]] = e2y - d * e2, e2yy - 2 * d * e2y + d * d * e2
+        sums[[_SIZE, _RELATIVE]] = truth, relative
+        return regression
+
+    def deflate(self, factor: float) -> None:
+        """Let the rows be worth *factor* times fewer rows of equal weight: they repeat."""
+        self._sums[_WW] *= factor
+
     def merge(self, other: Self, sign: int = 1) -> None:
         """Add what *other* counted; with *sign* -1 take it away."""
         self._join(other._sums, sign)
@@ -193,6 +217,22 @@ class Regression:
         regression = cls(error=packed["error"])
         regression._sums, regression.errors = sums, QuantileSketch.unpack(packed["errors"])
         return regression
+
+
+def moments_about(centre: float, true: Values, predicted: Values, weight: Floats) -> list[Floats]:
+    """What each row adds to the moments about *centre*: fourteen columns [n] after the count.
+
+    Plain sums, which any table keeps by any key; digits are kept where *centre* is near the mean.
+    """
+    truth, said = finite(true, "true value"), finite(predicted, "predicted value")
+    away, error = truth - centre, said - truth
+    size, square = np.abs(error), error * error
+    relative = 2 * size / (np.abs(truth) + np.abs(said)).clip(1e-300)
+    rows = (
+        away, away**2, away**3, away**4, error, size, square, square**2, square * away,
+        square * away**2, np.abs(truth), relative,
+    )  # fmt: skip
+    return [weight, weight * weight, *(weight * row for row in rows)]
 
 
 def _about(sums: Floats, mean: float) -> Floats:

@@ -11,7 +11,7 @@ from math import nan
 
 import numpy as np
 
-from gateway.statistics.arrays import Values, weights_of
+from gateway.statistics.arrays import Floats, Values, weights_of
 
 
 def effective_rows(weights: Values) -> float:
@@ -92,3 +92,22 @@ def post_stratified(
         spread = float(rows.var(ddof=1)) if len(rows) > 1 else 0.25
         variance += share * share * spread / len(rows)
     return mean, variance
+
+
+def post_stratified_sums(stream: Floats, rows: Floats, hits: Floats) -> tuple[float, float, float]:
+    """`post_stratified` from sums by stratum, all [S]: of the stream, labelled, and labelled right.
+
+    Returns the share right, its variance, and the part of the stream that is in strata with a
+    label. (nan, nan, 0) where none has one.
+    """
+    known = (rows > 0) & (stream > 0)
+    total = float(stream[known].sum())
+    if not total:
+        return nan, nan, 0.0
+    share = stream[known] / total
+    n = rows[known]
+    right = (hits[known] / n).clip(0, 1)
+    # As in `post_stratified`: the unbiased variance, and that of a share at its widest for one row.
+    spread = np.where(n > 1, right * (1 - right) * n / np.maximum(n - 1, 1), 0.25)
+    variance = float((share**2 * spread / n).sum())
+    return float(share @ right), variance, total / float(stream.sum())

@@ -11,7 +11,7 @@ from math import log, nan, sqrt
 
 import numpy as np
 
-from gateway.statistics.arrays import Values, finite, weights_of
+from gateway.statistics.arrays import Integers, Values, finite, weights_of
 from gateway.statistics.intervals import Interval
 from gateway.statistics.special import z_value
 from gateway.statistics.tally import Tally
@@ -36,10 +36,7 @@ class QuantileSketch(Tally):
     def add(self, values: Values, weights: Values | None = None, *, sign: int = 1) -> None:
         """Count *values* [n]; raises ValueError for one that is not finite."""
         array = finite(values, "value")
-        size = np.abs(array)
-        small = size < _SMALLEST
-        exponent = np.ceil(np.log(np.where(small, 1.0, size)) / log(self._growth))
-        keys = np.where(small, 0, np.sign(array) * (exponent + _MIDDLE)).astype(np.int64)
+        keys = sketch_keys(array, error=self._parameters["error"])
         self._sums["bins"].add(keys, weights_of(weights, len(array)), sign=sign)
 
     @property
@@ -69,3 +66,13 @@ class QuantileSketch(Tally):
         return Interval(
             self.quantile(max(0.0, share - half)), self.quantile(min(1.0, share + half))
         )
+
+
+def sketch_keys(values: Values, *, error: float = 0.01) -> Integers:
+    """The bin of each of *values* [n] in a sketch of that *error*."""
+    size = np.abs(values)
+    small = size < _SMALLEST
+    growth = (1 + error) / (1 - error)
+    exponent = np.ceil(np.log(np.where(small, 1.0, size)) / log(growth))
+    keys: Integers = np.where(small, 0, np.sign(values) * (exponent + _MIDDLE)).astype(np.int64)
+    return keys

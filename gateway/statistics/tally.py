@@ -41,6 +41,20 @@ class Tally:
         same.merge(self)
         return same
 
+    @classmethod
+    def of(cls, sums: dict[str, Sums], **parameters: Any) -> Self:  # noqa: ANN401 - plain data
+        """A tally with *parameters* whose tables are *sums*; those not given are empty.
+
+        For states that keep the tables of many tallies side by side and part them when somebody
+        asks. Raises ValueError for a table of another width.
+        """
+        tally = cls(**parameters)
+        for name, given in sums.items():
+            if given.table.shape[1] != tally._sums[name].table.shape[1]:
+                raise ValueError(f"sums '{name}' of width {given.table.shape[1]}")
+            tally._sums[name] = given
+        return tally
+
     def pack(self) -> dict[str, Any]:
         """Plain data."""
         return {

@@ -127,11 +127,15 @@ class Windows(Generic[S]):
         """The last *seconds*; it starts at the start of a bucket, up to a bucket earlier."""
         return self.since(now - seconds, now)
 
-    def since(self, instant: float, now: float) -> Window[S]:
-        """All since *instant*, in whole buckets: from the start of the one that holds it."""
+    def start(self, instant: float, now: float) -> float:
+        """Where the bucket that holds *instant* starts, after what is old has been folded."""
         self.fold(now)
         width = next((each for each, _ in _TIERS if instant >= _edge(each, now)), DAY)
-        start = float(np.floor(instant / width) * width)
+        return float(np.floor(instant / width) * width)
+
+    def since(self, instant: float, now: float) -> Window[S]:
+        """All since *instant*, in whole buckets: from the start of the one that holds it."""
+        start = self.start(instant, now)
         merged = self._make()
         for (_, begun), state in self._buckets.items():
             if begun >= start:
@@ -144,6 +148,10 @@ class Windows(Generic[S]):
         A promotion is one: rows before it that stand in the same minute are left out.
         """
         self._marks[name] = (instant, self._make())
+
+    def marked(self, name: str) -> tuple[float, S] | None:
+        """When the mark *name* was set and what has been counted since, None for no such mark."""
+        return self._marks.get(name)
 
     def since_mark(self, name: str, now: float) -> Window[S]:
         """All since the mark *name*; raises KeyError for an unknown one."""
@@ -237,10 +245,20 @@ class LastRows:
         self._times, self._keys = self._times[order], self._keys[order]
         self._columns = [column[order] for column in self._columns or ()]
 
+    def discard(self, keys: Values) -> None:
+        """Take rows out whose label was taken back. Older ones do not come back for them."""
+        kept = ~np.isin(self._keys, keys)
+        self._times, self._keys = self._times[kept], self._keys[kept]
+        self._columns = self._columns and [column[kept] for column in self._columns]
+
     def rows(self) -> tuple[Values, ...]:
         """The columns of the last rows, in the order of prediction."""
+        return self.timed_rows()[1]
+
+    def timed_rows(self) -> tuple[Values, tuple[Values, ...]]:
+        """The times of the last rows, and `rows`."""
         self._cut()
-        return tuple(self._columns or ())
+        return self._times, tuple(self._columns or ())
 
     def pack(self) -> dict[str, Any]:
         """Plain data."""
