@@ -8,10 +8,11 @@ from math import isnan
 import numpy as np
 import pytest
 
+from gateway.statistics.arrays import Floats
 from gateway.statistics.delays import BINS, delay_bins, delay_quantile, settled_after
 
 
-def counts(delays: list[float]) -> np.ndarray:  # type: ignore[type-arg]
+def counts(delays: list[float]) -> Floats:
     """How many delays each bin has."""
     return np.bincount(delay_bins(np.asarray(delays)), minlength=BINS).astype(float)
 
