@@ -14,7 +14,7 @@ import msgspec
 from gateway.wire.message import NEVER, NO_RULES, CacheRules, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from gateway.errors import GatewayError
     from gateway.wire.message import InferRequest, InferResponse
@@ -28,7 +28,8 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     *arrived* and *deadline* are instants of `time.perf_counter`. *target* is the path as sent.
     *request_id* is the caller's ``X-Request-Id`` or one of ours; *inference_id* is the id that
     labels join on, "" until the edge or the codec knows it. *client* is the address
-    that the call came from, for the log.
+    that the call came from, for the log. *repeatable*: its bytes may come again; then
+    *repeat* is set by the stages where they may be answered without them.
     """
 
     codec: Codec
@@ -43,7 +44,9 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
     inference_id: str = ""
     deadline: float = NEVER
     rules: CacheRules = NO_RULES
+    repeatable: bool = False
     trace: Trace = msgspec.field(default_factory=Trace)
+    repeat: Repeat | None = None
 
     def __repr__(self) -> str:
         return f"<Exchange {self.codec.protocol} {self.target} {len(self.body)} bytes>"
@@ -62,6 +65,27 @@ class Answer(msgspec.Struct, eq=False, gc=False):
 
     def __repr__(self) -> str:
         return f"<Answer {self.status} {self.error} {len(self.body)} bytes>"
+
+
+class Repeat(Protocol):
+    """An answer that the very same bytes may be given again, past the stages.
+
+    *body* is the answer's; *left* and *age*, seconds, are for how long it is good still and how old
+    it is, as of the last `find`. `Observe` sets *count_request*, which takes the seconds of one.
+    """
+
+    body: bytes
+    left: float
+    age: float
+    count_request: Callable[[float], None]
+
+    def find(self, now: float) -> bool:
+        """Whether it is still what the stages would give at the instant *now*."""
+        ...
+
+    def given(self, lookup: float) -> None:
+        """It was given again; finding it took *lookup* seconds."""
+        ...
 
 
 class Codec(Protocol):

@@ -16,13 +16,14 @@ from gateway.wire.runtime import sampling_key_file
 from gateway.wire.selection import Selection, read_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from gateway.config import ModelConfig
     from gateway.stages.batch import Batch
-    from gateway.stages.infer import Questions
     from gateway.stages.payoff import Payoff
+    from gateway.stages.questions import Questions
+    from gateway.stages.repeat import CachedRepeat
     from gateway.upstream.pool import Pool
     from gateway.wire.generation import Generation, Rollout
     from gateway.wire.message import Service
@@ -71,6 +72,8 @@ class Model:
         # What its cache is worth, where it has one.
         self.payoff: Payoff | None = None
         self.shortcut: Questions | None = None
+        # The cache's, where no stage above it has to see every request.
+        self.repeats: Callable[[bytes], CachedRepeat | None] | None = None
         # The header that requests are placed by, "" without one.
         self.placed_by = pool.header
         self.fault = ""

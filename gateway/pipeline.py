@@ -224,6 +224,9 @@ def model_stack(
                 telemetry=telemetry,
             )
         )
+    if above:
+        # They are to see each request; only below them is a repeat all that there is to an answer.
+        model.repeats = None
     service: Service = stack(*above, to=model.core)
     return service
 
@@ -256,10 +259,10 @@ def cache_layers(
             max_entry_bytes=cache.max_entry_bytes,
             rng=Random(),
         )
-    layers: list[Callable[[Any], Any]] = [
-        # Above Preprocess: a hit costs no processor time.
-        partial(
-            Cache,
+
+    def cached(inner: Service) -> Cache:
+        stage = Cache(
+            inner,
             store=caching.memory,
             model=name,
             digest=partial(told_apart, pool, steps),
@@ -277,7 +280,11 @@ def cache_layers(
             shared=tier,
             telemetry=telemetry,
         )
-    ]
+        model.repeats = stage.repeat
+        return stage
+
+    # Above Preprocess: a hit costs no processor time.
+    layers: list[Callable[[Any], Any]] = [cached]
     if tier is not None:
         # Below Cache: what is here costs no look elsewhere, and of equal questions one looks.
         layers.append(

@@ -20,9 +20,9 @@ from gateway.model import Model, Rollouts
 from gateway.pipeline import exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.stages.gate import Gate
-from gateway.stages.infer import Questions
 from gateway.stages.offload import Offload, cores
 from gateway.stages.preview import Previews
+from gateway.stages.questions import Questions
 from gateway.stages.split import misfits
 from gateway.stores.memory import MemoryStore
 from gateway.upstream.discovery import look_up

@@ -49,6 +49,7 @@ class FastLane(asyncio.Protocol):
         "_known",
         "_lane",
         "_paused",
+        "_repeats",
         "_service",
         "_starting",
         "_transport",
@@ -63,6 +64,7 @@ class FastLane(asyncio.Protocol):
         self._service = lane.service
         self._gate = lane.gate
         self._known = lane.heads.known
+        self._repeats = lane.repeats.known
         self._awake = lane.busy_poll
         self._transport: asyncio.Transport
         self._buffer = b""
@@ -114,6 +116,8 @@ class FastLane(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the current request, or of one after it."""
         if self._fresh:
+            if self._repeats and self._repeated(data):
+                return
             # Nearly always a whole request, with a head that was read before.
             end = data.find(b"\r\n\r\n") + 4
             head = self._known.get(data[:end])
@@ -129,6 +133,25 @@ class FastLane(asyncio.Protocol):
                 self._transport.pause_reading()
             return
         self._consume(data)
+
+    def _repeated(self, data: bytes) -> bool:
+        """Answer what was answered from the cache before, if the answer is there still."""
+        known = self._repeats.get(data)
+        if known is None:
+            return False
+        gate = self._gate
+        answer = None
+        if not (gate.parting or gate.closed or gate.overload is not None):
+            answer = known.answer()
+        if answer is None:
+            self._lane.repeats.forget(data)
+            return False
+        self._transport.write(answer)
+        if self._awake is not None:
+            self._awake()
+        self.awaits = "idle"
+        self.since = NEVER
+        return True
 
     def _consume(self, data: bytes) -> None:
         """Answer the requests in *data* as long as their answers need no waiting."""
@@ -215,6 +238,7 @@ class FastLane(asyncio.Protocol):
         self._exchange = exchange = Exchange(
             route.codec, route.model, route.version, head.target, head.headers, body,
             head.request_id or id_, perf_counter(), self._client, id_, NEVER, head.rules,
+            head.repeatable,
         )  # fmt: skip
         if self._awake is not None:
             self._awake()
@@ -236,6 +260,8 @@ class FastLane(asyncio.Protocol):
             return
         keep = head.keep_alive and not self._gate.parting
         transport.write(render(exchange, answer, keep_alive=keep))
+        if exchange.repeat is not None:
+            self._lane.repeats.remember(head.raw + exchange.body, exchange, answer)
         if self._awake is not None:
             self._awake()
         if not keep:

@@ -37,7 +37,10 @@ _NOT_PLAIN: Final = frozenset({
 class Head:
     """A plain request before its body: *route*, *length* of the body, and the headers."""
 
-    __slots__ = ("headers", "keep_alive", "length", "request_id", "route", "rules", "target")
+    __slots__ = (
+        "headers", "keep_alive", "length", "raw", "repeatable", "request_id", "route", "rules",
+        "target",
+    )  # fmt: skip
 
     def __init__(
         self, route: Route, target: str, headers: dict[str, str], length: int, *, keep_alive: bool
@@ -47,10 +50,22 @@ class Head:
         self.headers = headers
         self.length = length
         self.keep_alive = keep_alive
+        # Its bytes, where it is remembered by them, and whether a request with it may be.
+        self.raw = b""
+        self.repeatable = False
         given = headers.get("x-request-id", "")
         self.request_id = given if fits(given) else ""
         control = headers.get("cache-control")
         self.rules = NO_RULES if control is None else cache_rules(control)
+
+    def remembered(self, raw: bytes) -> None:
+        """It was read from *raw*, and will be found by that.
+
+        Whoever sends an id has another one the next time, and rules ask for more than what is
+        there.
+        """
+        self.raw = raw
+        self.repeatable = self.keep_alive and not self.request_id and self.rules is NO_RULES
 
     def __repr__(self) -> str:
         return f"<Head {self.target} {self.length} bytes>"
@@ -97,6 +112,7 @@ class Heads:
                 if len(self.known) >= _REMEMBERED:
                     self.known.clear()
                 self.known[raw] = head
+                head.remembered(raw)
         return head
 
     def _parse(self, raw: bytes) -> Head | None:

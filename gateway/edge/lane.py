@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.edge.fastlane import FastLane
 from gateway.edge.head import Heads
+from gateway.edge.repeats import Repeats
 from gateway.errors import RequestTimeout
 from gateway.stages.gate import Gate
 from gateway.wire.message import NEVER
@@ -60,6 +61,7 @@ class Lane:
         self.busy_poll = busy_poll
         self.fallback = fallback
         self.heads = Heads(max_body=max_body)
+        self.repeats = Repeats()
         self.connections: set[FastLane] = set()
         self._slow = slow
         self._emptied: asyncio.Future[None] | None = None

@@ -48,6 +48,13 @@ _USUAL: Final = (
     "%sContent-Length: %d\r\n%s\r\n"
 )
 
+# The same lines again, for an answer that is in the cache still.
+_AGAIN: Final = (
+    "%sX-Request-Id: %s\r\nX-Inference-Id: %s\r\n"
+    f"Cache-Status: {SERVER}; hit; ttl=%d\r\nAge: %d\r\n"
+    "Server-Timing: cache;dur=%.3f, total;dur=%.3f\r\n%s%s\r\n"
+)
+
 
 def render(exchange: Exchange, answer: Answer, *, keep_alive: bool = True) -> bytes:
     """The complete HTTP/1.1 response to *exchange*; *keep_alive* leaves the connection open."""
@@ -78,6 +85,24 @@ def render(exchange: Exchange, answer: Answer, *, keep_alive: bool = True) -> by
     close = "" if keep_alive else "Connection: close\r\n"
     head = f"{_STATUS[answer.status]}{_lines(exchange, answer)}{close}\r\n"
     return head.encode("latin-1") + answer.body
+
+
+def fixed_lines(exchange: Exchange, answer: Answer) -> tuple[str, str]:
+    """The lines of a cached answer that are the same each time, for `again`: lead and tail."""
+    lead = f"{_STATUS[answer.status]}{_own_lines(answer)}"
+    return lead, f"{_origin('', exchange.trace.digest)}Content-Length: {len(answer.body)}\r\n"
+
+
+def again(
+    lead: str, tail: str, id_: str, *, left: float, age: float, lookup: float, now: float
+) -> bytes:
+    """The head that `render` makes of a hit at the instant *now*, of lines that are known.
+
+    *left* and *age* are those of the entry, *lookup* what finding it took; all are seconds.
+    """
+    took = lookup * 1e3
+    date = _date if now < _date_until else _date_line(now)
+    return (_AGAIN % (lead, id_, id_, left, age, took, took, tail, date)).encode("latin-1")
 
 
 def headers(exchange: Exchange, answer: Answer) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from gateway.stages.cache_rows import RowCache
 from gateway.stages.fill import Fills
 from gateway.stages.freshness import NO_ANSWER, Freshness
 from gateway.stages.payoff import Payoff, share_of_run
+from gateway.stages.repeat import CachedRepeat
 from gateway.stages.row_batch import has_rows
 from gateway.stages.shelf import Cached, Shelf
 from gateway.stages.upkeep import Upkeep
@@ -145,6 +146,22 @@ class Cache:
         if payoff.idle and not (rules.only_if_cached or payoff.explores(request.inputs)):
             return self._pass(request, "fwd=bypass; detail=no-gain")
         return self._answer(request)
+
+    def repeat(self, key: bytes) -> CachedRepeat | None:
+        """What is found under *key*, to be given again past the stages; not the rows of a batch."""
+        entry = self._find(key, self._clock()) if len(key) == SIZE else None
+        if entry is None:
+            return None
+        return CachedRepeat(
+            key,
+            entry.value,
+            find=self._find,
+            hits=self._hits,
+            saved=self._saved,
+            observe=self._observe,
+            payoff=self.payoff,
+            upkeep=self._upkeep,
+        )
 
     def _pass(self, request: InferRequest, status: str) -> Awaitable[InferResponse]:
         self._bypasses.value += 1

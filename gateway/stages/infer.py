@@ -4,29 +4,27 @@
 from __future__ import annotations
 
 import asyncio
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import ModelNotFound, NoReadyEndpoint
 from gateway.exchange import NamingCodec
-from gateway.wire.message import InferRequest, Trace
 from gateway.wire.probe import PRIORITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
-    from gateway.exchange import Answer, Codec, Exchange
-    from gateway.wire.message import Service
+    from gateway.exchange import Answer, Exchange
+    from gateway.stages.questions import Questions
+    from gateway.stages.repeat import CachedRepeat
+    from gateway.wire.message import InferRequest, Service
     from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Buffer
 
 # Bytes of JSON that take about a millisecond to decode; more of them would hold up the loop.
 OFF_LOOP: Final = 256 << 10
-# What a remembered request weighs besides its body and its tensors.
-_OVERHEAD: Final = 600
-# Spellings of a model's target (versions, queries) whose start of a digest is kept.
-_TARGETS: Final = 256
+_LONGEST_TENANT: Final = 128
+_LONGEST_NAME: Final = 128
 
 
 class Served(Protocol):
@@ -57,117 +55,10 @@ class Served(Protocol):
         """The raw-body shortcut, where the model is cached and that pays."""
         ...
 
-
-class Memory(Protocol):
-    """A bounded store of decoded requests."""
-
-    def get(self, key: bytes) -> InferRequest | None:
-        """The request under *key*."""
+    @property
+    def repeats(self) -> Callable[[bytes], CachedRepeat | None] | None:
+        """What may be given again past the stages, by the cache's key; None where nothing may."""
         ...
-
-    def put(self, key: bytes, value: InferRequest, size: int, /) -> object:
-        """Keep *value*, which takes *size* bytes."""
-        ...
-
-    def clear(self) -> None:
-        """Forget everything."""
-        ...
-
-
-class Questions:
-    """Decoded requests by the digest of path, framing headers and raw body.
-
-    An exact repeat is not decoded again, and brings the cache's key with it; every stage of the
-    model still sees the request.
-    """
-
-    def __init__(self, memory: Memory, *, secret: bytes) -> None:
-        self._memory = memory
-        self._secret = secret
-        self._begun: dict[str, tuple[ModelInfo, Codec, blake2b]] = {}
-
-    def __repr__(self) -> str:
-        return f"<Questions {self._memory!r}>"
-
-    def key(self, exchange: Exchange, info: ModelInfo, tenant: str = "") -> bytes:
-        """The digest of what decides how *exchange* is decoded, and of who asks.
-
-        The cache's key that comes with a request is of its tenant.
-        """
-        target = exchange.target
-        known = self._begun.get(target)
-        if known is None or known[0] is not info or known[1] is not exchange.codec:
-            known = self._begin(exchange, info)
-        digest = known[2].copy()
-        length = exchange.headers.get("inference-header-content-length")
-        # A length is digits, so that no two pairs of length and body read the same.
-        digest.update(b"\0" if length is None else length.encode() + b"\0")
-        if tenant:
-            told = tenant.encode("utf-8", "surrogateescape")
-            digest.update(b"%d\0%b" % (len(told), told))
-        digest.update(exchange.body)
-        return digest.digest()
-
-    def _begin(self, exchange: Exchange, info: ModelInfo) -> tuple[ModelInfo, Codec, blake2b]:
-        """The state of the hash behind what is the same for all bodies sent to one target."""
-        told = f"{exchange.codec.spelling}\0{exchange.target}\0{info.digest}\0{info.version}\0"
-        begun = (info, exchange.codec, blake2b(told.encode(), key=self._secret, digest_size=16))
-        if len(self._begun) >= _TARGETS:
-            self._begun.clear()
-        self._begun[exchange.target] = begun
-        return begun
-
-    def forget(self) -> None:
-        """Forget all: the keys that came with the requests are not theirs any more."""
-        self._memory.clear()
-
-    def recall(self, key: bytes, exchange: Exchange) -> InferRequest | None:
-        """The request as it was decoded before, with the deadline and trace of *exchange*."""
-        known = self._memory.get(key)
-        if known is None:
-            return None
-        if known.id:
-            exchange.inference_id = known.id
-        return InferRequest(
-            known.model,
-            known.inputs,
-            id=known.id,
-            outputs=known.outputs,
-            parameters=known.parameters,
-            priority=known.priority,
-            deadline=exchange.deadline,
-            trace=exchange.trace,
-            rules=exchange.rules,
-            key=known.key,
-            form=known.form,
-        )
-
-    def remember(self, key: bytes, exchange: Exchange, request: InferRequest) -> None:
-        """Keep *request* if the cache gave it a key, and if no body parameter set its deadline.
-
-        That of a probe is not kept: its priority is no client's.
-        """
-        if request.key is None or request.deadline != exchange.deadline or request.trace.probe:
-            return
-        # The trace belongs to one exchange, and a body must not be pinned by a slice of it.
-        inputs = tuple(tensor.owned() for tensor in request.inputs)
-        kept = InferRequest(
-            request.model,
-            inputs,
-            id=request.id,
-            outputs=request.outputs,
-            parameters=request.parameters,
-            priority=request.priority,
-            trace=_NO_TRACE,
-            key=request.key,
-            form=request.form,
-        )
-        self._memory.put(key, kept, _OVERHEAD + sum(tensor.nbytes for tensor in inputs))
-
-
-_NO_TRACE: Final = Trace()
-_LONGEST_TENANT: Final = 128
-_LONGEST_NAME: Final = 128
 
 
 class Infer:
@@ -199,10 +90,10 @@ class Infer:
         codec = exchange.codec
         exchange.trace.digest = info.digest
         questions = model.questions
-        tenant = ""
-        if self._tenant_header:
-            tenant = exchange.headers.get(self._tenant_header, "")[:_LONGEST_TENANT]
+        header = self._tenant_header
+        tenant = exchange.headers.get(header, "")[:_LONGEST_TENANT] if header else ""
         request = key = None
+        recalled = False
         large = len(exchange.body) > OFF_LOOP
         # Large tensors that are only sliced are decoded sooner than their digest is made, and the
         # cache makes one of them anyway.
@@ -222,7 +113,7 @@ class Infer:
             else:
                 request = codec.decode(exchange, info)
         else:
-            key = None
+            key, recalled = None, True
         if tenant:
             request.tenant = tenant
         request.priority = PRIORITY if request.trace.probe else request.priority
@@ -240,7 +131,27 @@ class Infer:
             return await loop.run_in_executor(
                 self._executor, codec.encode, exchange, request, response, info
             )
-        return codec.encode(exchange, request, response, info)
+        answer = codec.encode(exchange, request, response, info)
+        if recalled and exchange.repeatable and exchange.trace.age is not None:
+            self._offer(exchange, request, answer, model, info)
+        return answer
+
+    def _offer(
+        self,
+        exchange: Exchange,
+        request: InferRequest,
+        answer: Answer,
+        model: Served,
+        info: ModelInfo,
+    ) -> None:
+        """Let the edge give *answer* again, where that is all that the stages would do."""
+        questions, repeats, key = model.questions, model.repeats, request.key
+        if questions is None or repeats is None or key is None or exchange.trace.probe:
+            return
+        repeat = repeats(key)
+        if repeat is not None:
+            repeat.holds_for(self._models, exchange.model, info, questions, answer.body)
+            exchange.repeat = repeat
 
     def _served(self, exchange: Exchange) -> tuple[Served, ModelInfo]:
         """The model that *exchange* asks for; raises ModelNotFound, NoReadyEndpoint."""

@@ -29,6 +29,7 @@ class Preview:
 
     placed_by = ""
     questions = None
+    repeats = None
 
     def __init__(
         self,

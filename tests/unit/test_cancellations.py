@@ -248,6 +248,7 @@ class Model:
     info = MODEL
     questions = None
     placed_by = ""
+    repeats = None
 
     def __init__(self, fleet: Fleet) -> None:
         self.service = fleet.batch

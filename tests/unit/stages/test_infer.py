@@ -11,7 +11,8 @@ import pytest
 
 from gateway.errors import InvalidRequest, ModelNotFound, NoReadyEndpoint, Shed
 from gateway.exchange import Answer, Exchange
-from gateway.stages.infer import OFF_LOOP, Infer, Questions
+from gateway.stages.infer import OFF_LOOP, Infer
+from gateway.stages.questions import Questions
 from gateway.wire.message import CacheRules, InferRequest, InferResponse
 from gateway.wire.probe import PRIORITY
 from gateway.wire.tensor import Tensor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.errors import GatewayError
+    from gateway.stages.repeat import CachedRepeat
     from gateway.wire.model import ModelInfo
     from gateway.wire.tensor import Buffer
 
@@ -66,6 +68,7 @@ class Model:
     def __init__(self, *, info: ModelInfo | None = MODEL, keyed: bool = False) -> None:
         self.info = info
         self.questions: Questions | None = None
+        self.repeats: Callable[[bytes], CachedRepeat | None] | None = None
         self.placed_by = ""
         self.seen: list[InferRequest] = []
         self._keyed = keyed
