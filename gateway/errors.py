@@ -14,6 +14,7 @@
     │  └─ Unsupported                 501 unsupported
     ├─ Shed                           503 overloaded: nothing was sent to a worker
     │  ├─ NoReadyEndpoint             503 no_ready_endpoint
+    │  ├─ LabelsUnavailable           503 labels_unavailable
     │  └─ Draining                    503 draining
     ├─ DeadlineExceeded               504 deadline_exceeded
     ├─ OnlyIfCached                   504 only_if_cached
@@ -141,6 +142,12 @@ class NoReadyEndpoint(Shed):
 
     code = "no_ready_endpoint"
     retryable = True
+
+
+class LabelsUnavailable(Shed):
+    """Labels cannot be taken now: the control process, or its ledger, is not there."""
+
+    code = "labels_unavailable"
 
 
 class Draining(Shed):

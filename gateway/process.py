@@ -26,6 +26,7 @@ from gateway.config import load
 from gateway.ear import Ear
 from gateway.edge.app import make_server
 from gateway.edge.connection import DataServer
+from gateway.edge.labels import Labels
 from gateway.edge.lane import Lane
 from gateway.errors import ConfigError
 from gateway.report import Gauges, states
@@ -39,7 +40,7 @@ from gateway.wire.listen import BACKLOG, ListenError, address_of, let_nobody_in,
 from gateway.wire.orders import orders_socket
 from gateway.wire.probe import probe_token
 from gateway.wire.process import announce_ready, die_with_parent, inherited_socket
-from gateway.wire.runtime import metrics_directory, outstanding_file, state_file
+from gateway.wire.runtime import labels_socket, metrics_directory, outstanding_file, state_file
 
 if TYPE_CHECKING:
     import socket
@@ -138,6 +139,7 @@ class GatewayProcess:
             # What was started, which the command line may have said.
             processes=1 if outstanding is None else outstanding.processes,
         )
+        self._labels = Labels(labels_socket(runtime))
         self._stop = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -162,6 +164,8 @@ class GatewayProcess:
             answer_timeout=limits.answer_timeout,
             idle_timeout=limits.idle_timeout,
             gate=gate,
+            labels=self._labels,
+            tenant_header=server.tenant_header,
             refused=self._count_refused,
             slow=self._count_slow,
         )
@@ -189,6 +193,7 @@ class GatewayProcess:
         telemetry.on_collect(count_connections)
         async with AsyncExitStack() as stack:
             stack.callback(self._access_log.close)
+            stack.callback(self._labels.close)
             for work in (
                 self._gateway.run(),
                 self._board.run(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.answers import as_json
@@ -17,11 +18,13 @@ from gateway.control.probing.routes import PATHS as PROBE_PATHS
 from gateway.control.probing.routes import Routes as ProbeRoutes
 from gateway.control.probing.schedule import Schedule
 from gateway.quality.database import default_url
+from gateway.quality.desk import Desk
 from gateway.quality.hub import Hub
 from gateway.quality.intake import Intake
 from gateway.quality.ledger import Ledger
+from gateway.quality.truth import Truth
 from gateway.wire.probe import probe_token
-from gateway.wire.runtime import samples_socket
+from gateway.wire.runtime import labels_socket, samples_socket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
     from gateway.control.operations import Operations
+    from gateway.stages.quality_options import QualityConfig
     from gateway.telemetry import Telemetry
 
 PATHS: Final = {
@@ -53,13 +57,26 @@ class Quality:
             busy=options.busy_timeout,
             most=options.queue_bytes,
         )
-        self.hub = Hub(self.ledger, telemetry=telemetry)
+        self.hub = Hub(
+            self.ledger,
+            self.truth,
+            telemetry=telemetry,
+            retention=options.retention,
+            most=options.max_bytes,
+            early=options.early_labels,
+        )
         self._intake = Intake(samples_socket(runtime), self.hub.take)
         self.probes = Schedule(
             operations,
             Rounds(Memory(self.ledger), runtime=runtime, token=probe_token(runtime)),
             runtime=runtime,
             telemetry=telemetry,
+        )
+        self._desk = Desk(
+            labels_socket(runtime),
+            self.hub.label,
+            takes=lambda: wanted(operations.config),
+            refused=lambda model: self._refused(telemetry, model),
         )
         self._follow()
 
@@ -74,20 +91,42 @@ class Quality:
         app.router.add_get("/v1/ledger", self.ledger_status)
         ProbeRoutes(self.probes).add_to(app)
 
+    def truth(self, model: str) -> Truth | None:
+        """How labels of *model* are read; None where it takes none."""
+        section = self._operations.config.models.get(model)
+        return None if section is None or section.quality is None else truth_of(section.quality)
+
+    @staticmethod
+    def _refused(telemetry: Telemetry, model: str) -> None:
+        telemetry.quality.labels.cell(model, "rejected").value += 1
+
     async def run(self) -> None:
         """Take in what comes until cancelled."""
         if wanted(self._operations.config):
-            self.ledger.open()
+            self.hub.open()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._intake.run())
                 group.create_task(self.probes.run())
+                group.create_task(self._desk.run())
         finally:
             await self.ledger.aclose()
 
     async def ledger_status(self, _: web.Request) -> web.Response:
         """Whether predictions and labels can be kept, and why not."""
         return as_json(self.ledger.status)
+
+
+@lru_cache(maxsize=1024)
+def truth_of(options: QualityConfig) -> Truth:
+    """How labels are read where *options* say what answers are."""
+    return Truth(
+        options.task,
+        options.names,
+        conflict=options.labels.conflict,
+        wait=options.labels.wait,
+        reach=options.labels.reach,
+    )
 
 
 def wanted(config: Config) -> bool:

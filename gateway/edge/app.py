@@ -17,6 +17,7 @@ from gateway.edge.content_coding import answer_coding, deflate
 from gateway.edge.fastlane import LARGE
 from gateway.edge.framing import MAX_LINE, check_framing
 from gateway.edge.ids import new_id, request_id
+from gateway.edge.labels import is_labels
 from gateway.edge.receive import receive
 from gateway.edge.refusal import refusal
 from gateway.edge.resources import Resources
@@ -28,6 +29,7 @@ from gateway.errors import ClientError, GatewayError, MethodNotAllowed, RequestT
 from gateway.exchange import Exchange
 from gateway.stages.cache_rules import cache_rules
 from gateway.stages.gate import Gate
+from gateway.stages.infer import LONGEST_TENANT
 from gateway.wire.message import NO_RULES
 
 if TYPE_CHECKING:
@@ -36,9 +38,11 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from gateway.edge.connection import Connection
+    from gateway.edge.labels import Labels
     from gateway.edge.resources import Served
     from gateway.edge.routes import Route
     from gateway.exchange import Answer, ExchangeService
+    from gateway.wire.tensor import Buffer
 
 _MAX_FIELDS: Final = 100
 _READ_SIZE: Final = 256 << 10
@@ -59,6 +63,8 @@ def make_server(
     idle_timeout: float = 60.0,
     compress_above: int | None = None,
     gate: Gate | None = None,
+    labels: Labels | None = None,
+    tenant_header: str | None = None,
     refused: Callable[[Exchange, Answer], None] | None = None,
     slow: Callable[[str], None] = lambda _: None,
 ) -> DataServer:
@@ -69,7 +75,8 @@ def make_server(
     *header_timeout* seconds after it came here or began to send one, or whose client does not take
     an answer within *answer_timeout*. *compress_above*: answers of more bytes are compressed for
     clients that accept it; None compresses none, since on a fast network it costs more time than it
-    saves. *gate* says when to part with clients and when to read no more bodies. *refused* hears of
+    saves. *labels* is where labels of clients go, under the tenant that *tenant_header* says.
+    *gate* says when to part with clients and when to read no more bodies. *refused* hears of
     inference calls that were answered without reaching *service*, *slow* of each client that took
     too long, as in `Lane`. Raises RuntimeError where aiohttp runs on its parser in Python, which is
     slower by far and less strict.
@@ -88,6 +95,8 @@ def make_server(
         body_timeout=body_timeout,
         compress_above=compress_above,
         gate=gate,
+        labels=labels,
+        tenant_header=tenant_header or "",
         refused=refused,
         slow=slow,
     )
@@ -122,6 +131,8 @@ class _Front:
         body_timeout: float,
         compress_above: int | None,
         gate: Gate,
+        labels: Labels | None,
+        tenant_header: str,
         refused: Callable[[Exchange, Answer], None] | None,
         slow: Callable[[str], None],
     ) -> None:
@@ -132,6 +143,8 @@ class _Front:
         self._body_timeout = body_timeout
         self._compress_above = compress_above
         self._gate = gate
+        self._labels = labels
+        self._tenant_header = tenant_header
         self._refused = refused
         self._slow = slow
 
@@ -190,8 +203,11 @@ class _Front:
                 if request.method in {"GET", "HEAD"}
                 else await receive(request, limit=self._max_body, timeout=self._body_timeout)
             )
-            path = target.partition(b"?")[0]
-            answer = await self._resources.answer(request.method, path, body)
+            if self._labels is not None and is_labels(target):
+                answer = await self._label(self._labels, request, target, body)
+            else:
+                path = target.partition(b"?")[0]
+                answer = await self._resources.answer(request.method, path, body)
             await self._compress(request, answer)
         except GatewayError as error:
             answer = refusal(error)
@@ -201,6 +217,18 @@ class _Front:
         if not whole:
             response.force_close()
         return response
+
+    async def _label(
+        self, labels: Labels, request: web.BaseRequest, target: bytes, body: Buffer
+    ) -> Answer:
+        if request.method != "POST":
+            raise MethodNotAllowed("Method Not Allowed", allow="POST")
+        fields = request.headers
+        given = fields.getall(self._tenant_header, ()) if self._tenant_header else ()
+        tenant = ", ".join(given)
+        return await labels.answer(
+            target, fields.get("Content-Type", ""), tenant[:LONGEST_TENANT], body
+        )
 
     async def _compress(self, request: web.BaseRequest, answer: Answer) -> None:
         if self._compress_above is None or len(answer.body) <= self._compress_above:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.quality import records
 from gateway.quality.database import Database, Unusable
+from gateway.quality.labels import labels_of
 from gateway.quality.writer import Job, Writer
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from gateway.quality.labels import Label
     from gateway.quality.records import AuditEntry, Decision
     from gateway.telemetry import Telemetry
 
@@ -45,19 +47,20 @@ class Ledger:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
-        self._telemetry = telemetry
+        self.telemetry = telemetry
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._chores: list[Callable[[Connection], float]] = []
+        self.chores: list[Callable[[Connection], float]] = []
         self._readers: list[Callable[[Connection], None]] = []
         self._database = Database(url, busy=busy)
         self._writer = Writer(
             self._database,
             opened=self._read_anew,
-            chores=self._chores,
+            chores=self.chores,
             changed=self._changed,
             most=most,
         )
         self._fault: Unusable | None = None
+        telemetry.on_collect(self._fill)
         self.opened = False
 
     def __repr__(self) -> str:
@@ -101,15 +104,25 @@ class Ledger:
         self.open()
         return self._writer.offer(job)
 
-    async def ask(self, work: Callable[[Connection], T]) -> T:
-        """What *work* gives, done in a transaction that is on disk then; raises Unusable."""
+    async def ask(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        size: int = 0,
+        told: Callable[[T], None] | None = None,
+    ) -> T:
+        """What *work* gives, done in a transaction that is on disk then; raises Unusable.
+
+        *size* in bytes counts against what may wait. *told* is given it on the event loop, in the
+        order in which things are written, whether or not the caller still waits.
+        """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
         def done(result: T, error: Exception | None) -> None:
-            loop.call_soon_threadsafe(_settle, answer, result, error)
+            loop.call_soon_threadsafe(_settle, answer, result, error, told)
 
-        if not self.offer(Job(work, done)):
+        if not self.offer(Job(work, done, size=size)):
             raise Unusable("failed", f"the ledger {self._database.where} has too much to do")
         return await answer
 
@@ -157,17 +170,34 @@ class Ledger:
         """
         return await self.ask(partial(records.audit, model=model, before=before, limit=limit))
 
+    async def labels(self, tenant: str, id_: str) -> list[Label]:
+        """All labels of an id, in the order in which they came; raises Unusable."""
+        found = await self.ask(partial(labels_of, ids=[id_]))
+        return [each for who, several in found.items() if who.tenant == tenant for each in several]
+
     def _read_anew(self, connection: Connection) -> None:
         for read in self._readers:
             read(connection)
 
+    def _fill(self) -> None:
+        if self.opened:
+            self.telemetry.quality.ledger_up.cell().value = float(self._fault is None)
+            self.telemetry.quality.ledger_waiting_bytes.cell().value = self._writer.waiting
+
     def _changed(self, fault: Unusable | None) -> None:
         if fault is not None:
-            self._telemetry.ledger_errors.cell(fault.reason).value += 1
+            self.telemetry.quality.ledger_errors.cell(fault.reason).value += 1
         self._fault = fault
 
 
-def _settle(answer: asyncio.Future[T], result: T, error: Exception | None) -> None:
+def _settle(
+    answer: asyncio.Future[T],
+    result: T,
+    error: Exception | None,
+    told: Callable[[T], None] | None,
+) -> None:
+    if told is not None and error is None:
+        told(result)
     if answer.done():
         return
     if error is None:

@@ -75,13 +75,15 @@ LABELS: Final = Table(
     Column("time", Double, nullable=False),
     Column("weight", Double, nullable=False),
     Column("received", Double, nullable=False),
+    # How long it waits for its prediction, seconds since the epoch.
+    Column("until", Double, nullable=False),
     # See `gateway.quality.labels`.
     Column("state", SmallInteger, nullable=False),
 )
 Index("labels_by_id", LABELS.c.id, LABELS.c.row)
 Index(
     "labels_waiting",
-    LABELS.c.received,
+    LABELS.c.until,
     sqlite_where=LABELS.c.state == 0,
     postgresql_where=LABELS.c.state == 0,
 )
@@ -89,8 +91,8 @@ JOINS: Final = Table(
     "joins",
     METADATA,
     Column("block", BigInteger, primary_key=True, autoincrement=False),
-    Column("position", Integer, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
 KEPT: Final = Table(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Bytes of JSON that take about a millisecond to decode; more of them would hold up the loop.
 OFF_LOOP: Final = 256 << 10
-_LONGEST_TENANT: Final = 128
+LONGEST_TENANT: Final = 128
 _LONGEST_NAME: Final = 128
 
 
@@ -91,7 +91,7 @@ class Infer:
         exchange.trace.digest = info.digest
         questions = model.questions
         header = self._tenant_header
-        tenant = exchange.headers.get(header, "")[:_LONGEST_TENANT] if header else ""
+        tenant = exchange.headers.get(header, "")[:LONGEST_TENANT] if header else ""
         request = key = None
         recalled = False
         large = len(exchange.body) > OFF_LOOP

@@ -7,9 +7,39 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.units import Share
+from gateway.units import Duration, Share
 
 ClassName = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class LabelsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When labels come, and what holds where two of one source disagree."""
+
+    conflict: Annotated[
+        Literal["last_wins", "first_wins", "reject"],
+        Meta(
+            description=(
+                "Which label of one source holds where another is there already: the one whose "
+                "`time` is later, or earlier (the time at which it came where it has none), or "
+                "the one that was there. Danger: with reject figures depend on the order in which "
+                "labels come."
+            )
+        ),
+    ] = "last_wins"
+    wait: Annotated[
+        Duration,
+        Meta(ge=0, description="How long a label is kept that comes before its prediction."),
+    ] = 7 * 86400.0
+    reach: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            description=(
+                "How old a prediction may be when its label comes; beyond it labels are answered "
+                "`expired`. What `ledger.retention` has taken out cannot be labelled either."
+            ),
+        ),
+    ] = 30 * 86400.0
 
 
 class QualityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,6 +112,8 @@ class QualityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         float,
         Meta(gt=0.5, lt=1, description="How sure the intervals of all figures are."),
     ] = 0.95
+
+    labels: LabelsConfig = LabelsConfig()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.telemetry.cells import Family, GaugeCell, HistogramCell, SumCell
 from gateway.telemetry.probes import ProbeMetrics
+from gateway.telemetry.quality import QualityMetrics
 from gateway.telemetry.snapshot import Snapshot, encode
 
 if TYPE_CHECKING:
@@ -180,11 +181,6 @@ class Telemetry:
             "Cached answers that the model was asked for again, by whether it gave the same.",
             "model", "result",
         )  # fmt: skip
-        self.ledger_errors = counter(
-            "infergate_ledger_errors_total",
-            "Failed attempts to use the ledger's database, by why.",
-            "reason",
-        )
         self.augment_rows = counter(
             "infergate_augment_rows_total",
             "Rows that came to test-time augmentation, that were augmented, and sent in addition.",
@@ -264,6 +260,8 @@ class Telemetry:
         self.process_fds = gauge(
             "infergate_process_open_fds", "File descriptors that a process has open.", "process"
         )
+
+        self.quality = QualityMetrics(counter, gauge)
 
     def __repr__(self) -> str:
         return f"<Telemetry {self.process} {len(self.families)} families>"

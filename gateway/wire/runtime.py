@@ -11,6 +11,7 @@ The supervisor makes the directory, for its user alone, and removes it at the en
     state/gateway-0.msgpack   what it knows of its endpoints
     probe.key                 what proves a request to be a quality probe
     outstanding               what each gateway process has pending, where there are several
+    labels.sock               where it takes labels, see `gateway.wire.labels`
     samples.sock              where the control process takes samples, see `gateway.wire.samples`
     sampling.key              32 bytes that all processes choose samples by
 """
@@ -50,6 +51,11 @@ def outstanding_file(runtime: str | Path) -> Path:
 def samples_socket(runtime: str | Path) -> Path:
     """Where gateway processes hand over what they have answered; nobody answers on it."""
     return Path(runtime) / "samples.sock"
+
+
+def labels_socket(runtime: str | Path) -> Path:
+    """Where the control process takes labels that clients have sent to gateway processes."""
+    return Path(runtime) / "labels.sock"
 
 
 def sampling_key_file(runtime: str | Path) -> Path:
