@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway import __version__, admin, measures, tuning
+from gateway import __version__, admin, bench, measures, tuning
 from gateway.admin.ask import refused
 
 _BAD_INPUT: Final = 2
@@ -81,6 +81,8 @@ app.command()(admin.reload)
 app.add_typer(admin.backends, name="backends")
 app.add_typer(admin.cache, name="cache")
 app.command()(measures.evaluate)
+app.command()(bench.bench)
+app.command()(bench.bench_agent)
 app.command("golden")(measures.write_golden)
 app.command("fit-preprocess")(measures.fit_preprocess)
 app.command()(tuning.quantize)

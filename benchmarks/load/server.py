@@ -53,9 +53,16 @@ class Script:
         self._service = service
         self._free = 0.0
         self._loop = asyncio.get_running_loop()
+        self._asked = 0
+
+    def statistics(self) -> bytes:
+        """What it has done so far, in Triton's words."""
+        one = {"name": MODEL, "version": "1", "inference_count": self._asked}
+        return _response("200 OK", {"model_stats": [one]})
 
     def answer(self, transport: asyncio.Transport) -> None:
         """Answer now, or when the script says so."""
+        self._asked += 1
         now = perf_counter()
         leaves = now
         if self._service:
@@ -100,6 +107,8 @@ class Connection(asyncio.Protocol):
         path, self._path = self._path, b""
         if path.endswith(b"/infer"):
             self._script.answer(self._transport)
+        elif path.endswith(b"/stats"):
+            self._transport.write(self._script.statistics())
         else:
             self._transport.write(_PAGES.get(path, _NOT_FOUND))
 

@@ -162,16 +162,23 @@ class Fleet:
 
     async def _reach(self, address: str) -> Link:
         host, _, port = address.rpartition(":")
+        writer = None
         try:
             async with asyncio.timeout(_GREETING):
                 reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
                 await introduce(reader, writer, self._secret)
+            line, writer = Line(reader, writer), None
         except TimeoutError:
             raise LabError(f"agent {address}: no answer within {_GREETING:g} s") from None
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise LabError(f"agent {address}: {why}") from None
-        return Link(Line(reader, writer), address)
+        finally:
+            if writer is not None:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+        return Link(line, address)
 
 
 class Watch:
@@ -222,23 +229,27 @@ async def _prepare(link: Link, job: Job) -> None:
         raise Gone(f"{link.where} said {type(answer).__name__} to a job")
 
 
-async def _start() -> Link:
-    """A process on this host. It ends when its socket does, whatever becomes of us."""
-    ours, theirs = socket.socketpair()
-    environment = {
+def share_command(fd: int) -> tuple[list[str], dict[str, str]]:
+    """What runs a generating process with the connected socket *fd*, and its environment."""
+    paths = (str(Path(gateway.__file__).parents[1]), os.environ.get("PYTHONPATH"))
+    return [sys.executable, "-P", "-m", "gateway.lab.load.share", str(fd)], {
         **os.environ,
         # Numerical libraries would start a thread per core, for nothing.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         # The very program that this is, wherever it runs from.
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, (str(Path(gateway.__file__).parents[1]), os.environ.get("PYTHONPATH")))
-        ),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
+
+
+async def _start() -> Link:
+    """A process on this host. It ends when its socket does, whatever becomes of us."""
+    ours, theirs = socket.socketpair()
     with theirs:
+        command, environment = share_command(theirs.fileno())
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "gateway.lab.load.share", str(theirs.fileno()),
-            pass_fds=(theirs.fileno(),), env=environment, stdin=asyncio.subprocess.DEVNULL,
+            *command, pass_fds=(theirs.fileno(),), env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
             # A Ctrl-C in the terminal is for the coordinator, which then asks for what there is.
             start_new_session=True,
         )  # fmt: skip

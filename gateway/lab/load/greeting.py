@@ -41,7 +41,7 @@ async def introduce(
         nonce = await reader.readexactly(_NONCE)
         writer.write(HELLO + _proof(secret, b"coordinator", nonce) + ours)
         answer = await reader.readexactly(_NONCE)
-    except asyncio.IncompleteReadError:
+    except (asyncio.IncompleteReadError, ConnectionResetError):
         raise Stranger(0, "does not accept the secret, or has no process left") from None
     if not hmac.compare_digest(answer, _proof(secret, b"agent", ours)):
         raise Stranger(0, "does not know the secret")
@@ -56,10 +56,10 @@ def receive(connection: socket.socket, secret: str) -> None:
     connection.sendall(HELLO + nonce)
     if _exactly(connection, len(HELLO)) != HELLO:
         raise Stranger(0, "is no coordinator of infergate bench, or one of another version")
-    proof = _exactly(connection, _NONCE)
+    # Read to the end before it is judged: closing on unread bytes would be a reset, not an answer.
+    proof, theirs = _exactly(connection, _NONCE), _exactly(connection, _NONCE)
     if not hmac.compare_digest(proof, _proof(secret, b"coordinator", nonce)):
         raise Stranger(0, "does not know the secret")
-    theirs = _exactly(connection, _NONCE)
     connection.sendall(_proof(secret, b"agent", theirs))
 
 

@@ -83,6 +83,9 @@ async def measure(
         measuring = _Measuring(plan, made, trace, tell, stop or asyncio.Event())
         run = await measuring.run(fleet)
         after = await server.statistics()
+        # What was measured is kept and shown; keys are not.
+        hidden = tuple((name, "hidden") for name, _ in plan.headers)
+        run.plan = msgspec.structs.replace(plan, headers=hidden)
         run.statistics = growth(before, after) if after else {}
         name, version = await server.name()
     run.environment = environment(run, server=name, server_version=version)
