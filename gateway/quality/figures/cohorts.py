@@ -8,7 +8,7 @@ however many slices it belongs to.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -93,16 +93,3 @@ class Cohorts:
                 if value not in values:
                     values.append(value)
         return found
-
-    def pack(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"names": [list(one) for one in self._names[1:]], "left_out": self.left_out}
-
-    @classmethod
-    def unpack(cls, packed: dict[str, Any]) -> Cohorts:
-        """What `pack` gave."""
-        cohorts = cls()
-        for endpoint, tags in packed["names"]:
-            cohorts.number(endpoint, tags)
-        cohorts.left_out = packed["left_out"]
-        return cohorts

@@ -47,6 +47,7 @@ class Labelled:
     stated: Floats
     scores: Values | None
     sign: Integers
+    labelled: Floats
 
     def __len__(self) -> int:
         return len(self.key)
@@ -93,6 +94,7 @@ def labelled_columns(batches: Sequence[Joined], spec: Spec, cohorts: Cohorts) ->
         stated=np.concatenate([stated_of(one, spec) for one in batches]),
         scores=_all_scores(batches, spec),
         sign=np.concatenate([one.sign for one in batches]).astype(np.int64),
+        labelled=labelled,
     )
 
 

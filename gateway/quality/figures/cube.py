@@ -115,18 +115,6 @@ class Cube:
             "bound": self.bound,
         }
 
-    @classmethod
-    def unpack(cls, packed: dict[str, Any], layout: Layout) -> Self:
-        """What `pack` gave; raises ValueError where it is of another layout."""
-        cube = cls(layout)
-        for name, one in packed["sums"].items():
-            sums = Sums.unpack(one)
-            if name not in cube.sums or sums.table.shape[1] != layout.tables[name][1]:
-                raise ValueError(f"packed table '{name}' is not one of this layout")
-            cube.sums[name] = sums
-        cube.bound = packed["bound"]
-        return cube
-
 
 # A cube with the cohorts that count of it, None for all.
 Part: TypeAlias = "tuple[Cube, list[int] | None]"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -34,13 +34,13 @@ PROMOTION: Final = "promotion"
 class Group:
     """Rows of one model file in one role, under *spec*.
 
-    *target* is the accuracy below which an alarm is raised, None for no alarm.
+    *detector* watches the accuracy of new rows, None for no alarm.
     """
 
-    def __init__(self, spec: Spec, *, target: float | None = None) -> None:
+    def __init__(self, spec: Spec, *, detector: Detector | None = None) -> None:
         self.spec = spec
         self.cohorts = Cohorts()
-        self.detector = None if target is None else Detector(target=target, rarely=RARELY)
+        self.detector = detector
         # When the first and the last prediction were made, 0 before there is one.
         self.first = self.last = 0.0
         self.revision = 0
@@ -54,6 +54,7 @@ class Group:
         self._rows = 0
         self._since = 0.0
         self._heaviest = 1.0
+        self._watched_from = 0.0
 
     def __repr__(self) -> str:
         return f"<Group of {self.spec.task}, {len(self.cohorts)} cohorts>"
@@ -75,8 +76,9 @@ class Group:
         self._stream.append(samples)
         self._taken(len(samples), now)
 
-    def joined(self, rows: Joined, now: float) -> None:
-        """Take labelled rows in."""
+    def joined(self, rows: Joined, now: float, *, watched_from: float = 0.0) -> None:
+        """Take labelled rows in; labels of before *watched_from* are no news to the alarm."""
+        self._watched_from = watched_from
         self._waiting.append(rows)
         self._taken(len(rows), now)
 
@@ -142,9 +144,9 @@ class Group:
 
     def _watch(self, rows: Labelled, now: float) -> None:
         """Show the alarm the rows that are new; a correction is no new row."""
-        fresh = rows.sign > 0
+        fresh = (rows.sign > 0) & (rows.labelled >= self._watched_from)
         if not fresh.all():
-            fresh &= ~np.isin(rows.key, rows.key[~fresh])
+            fresh &= ~np.isin(rows.key, rows.key[rows.sign < 0])
         if not fresh.any() or self.detector is None:
             return
         right = (rows.true == rows.predicted)[fresh]
@@ -172,47 +174,6 @@ class Group:
         part = np.flatnonzero(np.isin(columns[0], cohorts))
         return times[part], [None if each is None else each[part] for each in chosen]
 
-    def pack(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "cohorts": self.cohorts.pack(),
-            "detector": None if self.detector is None else self.detector.pack(),
-            "first": self.first,
-            "last": self.last,
-            "expired": self.expired,
-            "centre": self.centre,
-            "labelled": self.labelled.pack(),
-            "stream": self.stream.pack(),
-            "last_rows": self.last_rows.pack(),
-            "keeps_scores": self._keeps_scores,
-            "heaviest": self._heaviest,
-        }
-
-    @classmethod
-    def unpack(cls, packed: dict[str, Any], spec: Spec, *, target: float | None = None) -> Group:
-        """What `pack` gave, under the same *spec*; raises ValueError for anything else."""
-        group = cls(spec, target=target)
-        group._start(packed["centre"])
-        group.cohorts = Cohorts.unpack(packed["cohorts"])
-        group.first, group.last = packed["first"], packed["last"]
-        group.expired = packed["expired"]
-        group.labelled = Windows.unpack(
-            packed["labelled"], _maker(group.layout), _unpacker(group.layout)
-        )
-        group.stream = Windows.unpack(
-            packed["stream"], _maker(group.stream_layout), _unpacker(group.stream_layout)
-        )
-        group.last_rows = LastRows.unpack(packed["last_rows"])
-        group._keeps_scores, group._heaviest = packed["keeps_scores"], packed["heaviest"]
-        kept = packed["detector"]
-        if kept is not None and kept["target"] == target and kept["rarely"] == RARELY:
-            group.detector = Detector.unpack(kept)
-        return group
-
 
 def _maker(layout: Layout) -> Callable[[], Cube]:
     return lambda: Cube(layout)
-
-
-def _unpacker(layout: Layout) -> Callable[[dict[str, Any]], Cube]:
-    return lambda packed: Cube.unpack(packed, layout)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
-from gateway.quality.figures.group import Group
+from gateway.quality.figures.group import RARELY, Group
+from gateway.statistics.detector import Detector
+from gateway.wire.samples import Samples
 
 if TYPE_CHECKING:
     from gateway.quality.figures.spec import Spec
     from gateway.quality.joined import Joined
-    from gateway.wire.samples import Samples
 
 log: Final = logging.getLogger(__name__)
 
@@ -52,6 +53,11 @@ class LiveFigures:
         self._notify = notify
         self._most = most
         self._alarms: set[Key] = set()
+        self._marks: dict[str, float] = {}
+        self._detectors: dict[Key, Detector] = {}
+        # What comes before `begin` waits for it; labels older than this start raise no alarm anew.
+        self._held: list[Samples | Joined] | None = []
+        self._started = clock()
 
     def __repr__(self) -> str:
         return f"<LiveFigures of {len(self.groups)} model files>"
@@ -72,24 +78,32 @@ class LiveFigures:
             spec = specs.get(key[0])
             if spec is None or spec.shape != group.spec.shape:
                 del self.groups[key]
+                self._alarms.discard(key)
                 continue
-            if spec != group.spec:
-                # Targets and levels are no part of the states.
-                group.settle(self.now)
-                self.groups[key] = Group.unpack(group.pack(), spec, target=_target(key, spec))
+            group.settle(self.now)
+            if watched_target(spec) != watched_target(group.spec):
+                group.detector = self._detector(key, spec)
+            # Targets and levels are no part of the states.
+            group.spec = spec
         self.specs = dict(specs)
 
     def predicted(self, samples: Samples) -> None:
         """Count predictions."""
+        if self._held is not None:
+            self._held.append(samples)
+            return
         group = self._group((samples.model, samples.role, samples.name, samples.digest))
         if group is not None:
             group.predicted(samples, self.now)
 
     def joined(self, rows: Joined) -> None:
         """Count labelled rows, or take them back."""
+        if self._held is not None:
+            self._held.append(rows)
+            return
         group = self._group((rows.model, rows.role, rows.name, rows.digest))
         if group is not None:
-            group.joined(rows, self.now)
+            group.joined(rows, self.now, watched_from=self._started)
 
     def _group(self, key: Key) -> Group | None:
         group = self.groups.get(key)
@@ -101,11 +115,25 @@ class LiveFigures:
         if len(self.groups) >= self._most:
             silent = min(self.groups, key=lambda one: self.groups[one].last)
             del self.groups[silent]
+            self._alarms.discard(silent)
             self.forgotten += 1
             log.warning("figures of %s are forgotten: more than %d model files",
                         "/".join(silent), self._most)  # fmt: skip
-        group = self.groups[key] = Group(spec, target=_target(key, spec))
+        group = self.groups[key] = Group(spec, detector=self._detector(key, spec))
+        if key[1] == "live" and key[0] in self._marks:
+            group.mark(self._marks[key[0]])
         return group
+
+    def _detector(self, key: Key, spec: Spec) -> Detector | None:
+        """What watches the accuracy of live rows, where one is wanted: as it was, or anew."""
+        target = watched_target(spec)
+        if key[1] != "live" or target is None:
+            return None
+        kept = self._detectors.pop(key, None)
+        if kept is not None and (kept.target, kept.threshold) == (target, RARELY):
+            return kept
+        self._alarms.discard(key)
+        return Detector(target=target, rarely=RARELY)
 
     def settle(self) -> None:
         """Count all that waits, and tell of alarms that have begun or ended."""
@@ -143,6 +171,7 @@ class LiveFigures:
     def mark(self, model: str, instant: float) -> None:
         """Start to count rows of *model* from *instant* on as "since promotion"."""
         now = self.now
+        self._marks[model] = instant
         for key, group in self.groups.items():
             if key[0] == model and key[1] == "live":
                 group.settle(now)
@@ -174,45 +203,51 @@ class LiveFigures:
             raise ValueError(f"digest '{digest}': those with predictions are {there}")
         return found
 
-    def pack(self) -> bytes:
-        """All states, for `restore`."""
+    def keep(self) -> bytes:
+        """What replaying the ledger does not bring back: marks, and where alarms stand."""
         self.settle()
-        groups = [
-            {"key": list(key), "shape": _plain_shape(group.spec), "group": group.pack()}
-            for key, group in self.groups.items()
-        ]
-        return msgspec.msgpack.encode(
-            {"form": FORM, "groups": groups, "alarms": [list(key) for key in self._alarms]}
-        )
+        watched = {key: group.detector for key, group in self.groups.items()}
+        return msgspec.msgpack.encode({
+            "form": FORM,
+            "marks": self._marks,
+            "alarms": [list(key) for key in self._alarms],
+            "detectors": [
+                [list(key), detector.pack()] for key, detector in watched.items() if detector
+            ],
+        })  # fmt: skip
 
-    def restore(self, data: bytes) -> int:
-        """Take the states that `pack` gave, as far as they fit the specs; gives how many did.
+    def begin(self, kept: bytes | None) -> None:
+        """Count what has come so far, after taking in what an earlier life of this has kept.
 
-        Raises ValueError for anything else.
+        Raises ValueError for something else, and begins all the same.
         """
+        held, self._held = self._held, None
         try:
-            packed = msgspec.msgpack.decode(data)
-            if packed["form"] != FORM:
-                raise ValueError(f"states of form {packed['form']}, not {FORM}")
-            for one in packed["groups"]:
-                key = tuple(one["key"])
-                spec = self.specs.get(key[0])
-                if spec is not None and one["shape"] == _plain_shape(spec):
-                    self.groups[key] = Group.unpack(one["group"], spec, target=_target(key, spec))
-            self._alarms = {tuple(key) for key in packed["alarms"]} & set(self.groups)
-        except (msgspec.DecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"not states of figures: {error}") from None
-        return len(self.groups)
+            if kept is not None:
+                self._restore(kept)
+        finally:
+            for told in held or ():
+                if isinstance(told, Samples):
+                    self.predicted(told)
+                else:
+                    self.joined(told)
+
+    def _restore(self, kept: bytes) -> None:
+        try:
+            state = msgspec.msgpack.decode(kept)
+            if state["form"] != FORM:
+                raise ValueError(f"a state of form {state['form']}, not {FORM}")
+            self._marks = {model: float(instant) for model, instant in state["marks"].items()}
+            self._detectors = {
+                (one[0], one[1], one[2], one[3]): Detector.unpack(detector)
+                for one, detector in state["detectors"]
+            }
+            self._alarms = {(one[0], one[1], one[2], one[3]) for one in state["alarms"]}
+        except (msgspec.DecodeError, KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"not a state of figures: {error}") from None
 
 
-def _target(key: Key, spec: Spec) -> float | None:
-    """The accuracy that is watched: of live rows, where one is wanted."""
-    if key[1] != "live":
-        return None
+def watched_target(spec: Spec) -> float | None:
+    """The accuracy that is wanted of a model and watched, None where none is."""
     wanted = next((spec.targets[name] for name in WATCHED if name in spec.targets), None)
     return wanted if wanted is not None and 0 < wanted < 1 else None
-
-
-def _plain_shape(spec: Spec) -> list[Any]:
-    task, classes, positive = spec.shape
-    return [task, list(classes), positive]

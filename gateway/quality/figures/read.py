@@ -19,7 +19,7 @@ from gateway.quality.figures.answer import (
 )
 from gateway.quality.figures.breakdown import Rows, files_of, parts_of
 from gateway.quality.figures.group import Group
-from gateway.quality.figures.live import WATCHED, Key, LiveFigures
+from gateway.quality.figures.live import Key, LiveFigures
 from gateway.quality.figures.matrices import main_figure, plain_averages
 from gateway.quality.figures.query import Query
 from gateway.quality.figures.score import scores_of
@@ -229,8 +229,3 @@ def _by_question(view: View, level: float) -> Estimate | None:
         return None
     worth = min(view.worth.questions, view.worth.followed)
     return Estimate.share(view.worth.mean, round(view.worth.questions), worth, level=level)
-
-
-def watched_target(spec: Spec) -> float | None:
-    """The accuracy that is wanted of a model, None where none is."""
-    return next((spec.targets[name] for name in WATCHED if name in spec.targets), None)

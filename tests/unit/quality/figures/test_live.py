@@ -22,7 +22,9 @@ RANDOM = np.random.default_rng(11)
 
 def live_of(spec: Spec | None = None, clock: Clock | None = None, **more: Any) -> LiveFigures:
     """Figures of one model "m"."""
-    return LiveFigures({"m": spec or digits(3)}, clock=clock or Clock(), **more)
+    live = LiveFigures({"m": spec or digits(3)}, clock=clock or Clock(), **more)
+    live.begin(None)
+    return live
 
 
 def plain(told: Answer) -> dict[str, tuple[float, float, float]]:
@@ -235,26 +237,71 @@ def test_since_promotion_counts_from_the_promotion_on() -> None:
     assert answer(live, "m", Query()).figures["accuracy"].value == 0.5
 
 
-def test_states_survive_a_restart() -> None:
-    """What was packed answers every query as before, marks and last rows included."""
+def test_figures_are_the_same_after_a_restart() -> None:
+    """A replay of the ledger and what was kept answer as before; what comes early waits for it."""
     clock = Clock()
-    live = live_of(clock=clock)
     n = 300
     scores = parts(RANDOM.dirichlet(np.ones(3), n))
-    true, times = RANDOM.integers(0, 3, n), NOON - RANDOM.random(n) * 90_000
-    live.predicted(samples(scores.argmax(axis=1), scores=scores, times=times))
-    live.mark("m", NOON - 500)
+    said, true = scores.argmax(axis=1), RANDOM.integers(0, 3, n)
+    times = NOON - RANDOM.random(n) * 90_000
     question = RANDOM.integers(1, 1 << 60, n).astype(np.uint64)
-    live.joined(joined(true, scores.argmax(axis=1), scores=scores, times=times, question=question))
-    again = live_of(clock=clock)
-    assert again.restore(live.pack()) == 1
+    predictions = samples(said, scores=scores, times=times)
+    labels = joined(true, said, scores=scores, times=times, question=question)
+    spec = digits(3, targets={"accuracy": 0.9})
+    live = live_of(spec, clock)
+    live.mark("m", NOON - 5000)
+    live.predicted(predictions)
+    live.joined(labels)
+    live.settle()
+    first = answer(live, "m", Query())
+    assert first.alarm is not None
+    again = LiveFigures({"m": spec}, clock=clock)
+    again.predicted(predictions)
+    assert answer(again, "m", Query()).rows.predictions == 0
+    again.begin(live.keep())
+    again.joined(labels)
     for window in ("1h", "24h", "30d", "n:50", "since_promotion"):
-        first, second = (answer(each, "m", Query(window=window)) for each in (again, live))
-        assert repr(plain(first)) == repr(plain(second))
-    other = live_of(digits(4), clock=clock)
-    assert other.restore(live.pack()) == 0
-    with pytest.raises(ValueError, match="not states of figures"):
-        again.restore(b"\xc1")
+        one, other = (answer(each, "m", Query(window=window)) for each in (live, again))
+        assert repr(plain(one)) == repr(plain(other))
+        assert one.alarm == other.alarm
+    broken = LiveFigures({"m": spec}, clock=clock)
+    broken.predicted(predictions)
+    with pytest.raises(ValueError, match="not a state of figures"):
+        broken.begin(b"\xc1")
+    assert answer(broken, "m", Query(window="30d")).rows.predictions == n
+
+
+def test_replayed_labels_raise_no_alarm_again() -> None:
+    """Labels of before the start were news to an earlier life: figures have them, the alarm not."""
+    told: list[str] = []
+    clock = Clock()
+    live = live_of(
+        digits(3, targets={"accuracy": 0.9}), clock, notify=lambda what, *_: told.append(what)
+    )
+    zeros = np.zeros(500, dtype=np.int64)
+    live.joined(joined(zeros, zeros + 1, labelled=np.full(500, NOON)))
+    live.settle()
+    assert told == []
+    assert answer(live, "m", Query()).figures["accuracy"].value == 0
+    live.joined(
+        joined(zeros, zeros + 1, key=np.arange(500, 1000), labelled=np.full(500, clock.now))
+    )
+    live.settle()
+    assert told == ["accuracy_alarm"]
+
+
+def test_a_changed_configuration_keeps_what_still_fits() -> None:
+    """New targets judge the old rows; new classes begin anew; a model that went is forgotten."""
+    live = live_of(digits(3))
+    zeros = np.zeros(100, dtype=np.int64)
+    live.joined(joined(zeros, zeros + 1))
+    live.configure({"m": digits(3, targets={"accuracy": 0.5})})
+    figure = answer(live, "m", Query()).figures["accuracy"]
+    assert (figure.n, figure.status) == (100, "below target")
+    live.configure({"m": digits(4)})
+    assert answer(live, "m", Query()).rows.labelled == 0
+    live.configure({})
+    assert not live.groups
 
 
 def test_too_few_rows_give_no_verdict() -> None:
@@ -287,7 +334,15 @@ def test_an_alarm_is_told_once_and_ends_when_it_is_over() -> None:
     for place, said in enumerate((0, 1, 1, 0, 0, 0)):
         clock.now += 60
         key = np.arange(200) + 200 * place
-        live.joined(joined(zeros, np.full(200, said), key=key, times=np.full(200, clock.now)))
+        live.joined(
+            joined(
+                zeros,
+                np.full(200, said),
+                key=key,
+                times=np.full(200, clock.now),
+                labelled=np.full(200, clock.now),
+            )
+        )
         live.settle()
         on = answer(live, "m", Query()).alarm
         assert on is not None
@@ -298,6 +353,7 @@ def test_an_alarm_is_told_once_and_ends_when_it_is_over() -> None:
 def test_the_list_of_models_has_those_without_rows() -> None:
     """A model that has answered nothing stands there as insufficient."""
     live = LiveFigures({"a": digits(3), "b": Spec(task="regression")}, clock=Clock())
+    live.begin(None)
     first, second = overview(live, Query())
     assert (first.metric, second.metric) == ("accuracy", "mae")
     assert first.figure.status == second.figure.status == "insufficient"

@@ -24,6 +24,13 @@ CLASSES = 4
 PARTS = ("precision", "recall", "f1")
 
 
+def live_of(specs: dict[str, Spec]) -> LiveFigures:
+    """Live figures that have begun."""
+    live = LiveFigures(specs, clock=Clock())
+    live.begin(None)
+    return live
+
+
 def rows_of(data: st.DataObject, classes: int) -> dict[str, Any]:
     """Rows as a stream gives them: some labels corrected, some taken back, in any order."""
     seed = data.draw(st.integers(0, 2**32 - 1))
@@ -41,7 +48,7 @@ def rows_of(data: st.DataObject, classes: int) -> dict[str, Any]:
 def fed(rows: dict[str, Any], spec: Spec) -> tuple[LiveFigures, np.ndarray[Any, Any]]:
     """Live figures after all events of *rows*, and which rows have a label in the end."""
     random, n = rows["random"], len(rows["true"])
-    live = LiveFigures({"m": spec}, clock=Clock())
+    live = live_of({"m": spec})
     wrong = random.integers(0, CLASSES, n)
     events = []
     for place in range(n):
@@ -135,7 +142,7 @@ def test_scores_are_scored_as_in_scikit_learn(classes: int) -> None:
     raw = random.dirichlet(np.full(classes, 0.5), n)
     raw[np.arange(n), true] += random.random(n) * 0.4
     scores = parts(raw / raw.sum(axis=1, keepdims=True))
-    live = LiveFigures({"m": digits(classes)}, clock=Clock())
+    live = live_of({"m": digits(classes)})
     live.joined(joined(true, scores.argmax(axis=1), scores=scores))
     figures = answer(live, "m", Query()).figures
     stated = scores / FULL
@@ -166,7 +173,7 @@ def test_sets_of_labels_are_scored_as_in_scikit_learn() -> None:
     truth, said = random.random((2, 400, 5)) < 0.4
     powers = 2 ** np.arange(5, dtype=np.uint64)
     spec = Spec(task="multilabel", classes=tuple("abcde"))
-    live = LiveFigures({"m": spec}, clock=Clock())
+    live = live_of({"m": spec})
     live.joined(joined(truth @ powers, said @ powers))
     for average in ("macro", "micro", "weighted", "samples"):
         told = answer(live, "m", Query(average=average))
@@ -187,7 +194,7 @@ def test_numbers_are_scored_as_in_scikit_learn(centre: float) -> None:
     random = np.random.default_rng(4)
     true = centre + random.normal(0, 3, 500)
     said = true + random.normal(0.2, 1, 500)
-    live = LiveFigures({"m": Spec(task="regression")}, clock=Clock())
+    live = live_of({"m": Spec(task="regression")})
     live.joined(joined(true, said, times=NOON - random.random(500) * 5000))
     live.settle()
     live.joined(
