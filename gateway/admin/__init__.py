@@ -3,5 +3,6 @@
 
 from gateway.admin.backends import backends, reload
 from gateway.admin.cache import cache
+from gateway.admin.quality import quality
 
-__all__ = ["backends", "cache", "reload"]
+__all__ = ["backends", "cache", "quality", "reload"]

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.answers import as_json
+from gateway.control.figures import PATHS as FIGURE_PATHS
+from gateway.control.figures import Figures
 from gateway.control.probing.memory import Memory
 from gateway.control.probing.rounds import Rounds
 from gateway.control.probing.routes import PATHS as PROBE_PATHS
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 PATHS: Final = {
     "/v1/ledger": "whether predictions and labels can be kept",
+    **FIGURE_PATHS,
     **PROBE_PATHS,
 }
 
@@ -78,6 +81,7 @@ class Quality:
             takes=lambda: wanted(operations.config),
             refused=lambda model: self._refused(telemetry, model),
         )
+        self.figures = Figures(operations, self.ledger, telemetry)
         self._follow()
 
     def __repr__(self) -> str:
@@ -85,10 +89,12 @@ class Quality:
 
     def _follow(self) -> None:
         """Add who follows predictions and labels, one line each."""
+        self.hub.add(self.figures.live)
 
     def add_to(self, app: web.Application) -> None:
         """Give *app* the routes, one line each."""
         app.router.add_get("/v1/ledger", self.ledger_status)
+        self.figures.add_to(app)
         ProbeRoutes(self.probes).add_to(app)
 
     def truth(self, model: str) -> Truth | None:
@@ -109,6 +115,7 @@ class Quality:
                 group.create_task(self._intake.run())
                 group.create_task(self.probes.run())
                 group.create_task(self._desk.run())
+                group.create_task(self.figures.run())
         finally:
             await self.ledger.aclose()
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
+from gateway.confusion_table import brief, confusion_table
 from gateway.statistics.figures import AVERAGES
 
 if TYPE_CHECKING:
@@ -110,19 +110,13 @@ def _classes(quality: Quality) -> Table:
     for name, average in quality.averages.items():
         cells = []
         for part in ("precision", "recall", "f1"):
-            cells.append(_brief(getattr(average, part), *average.intervals[part]))
+            cells.append(brief(getattr(average, part), *average.intervals[part]))
         table.add_row(name, *cells, *([""] * (1 + areas)), str(quality.rows))
     return table
 
 
 def _cell(estimate: Estimate) -> str:
-    return _brief(estimate.value, estimate.lower, estimate.upper)
-
-
-def _brief(value: float, lower: float, upper: float) -> str:
-    """Two digits are enough for the ends of an interval, and leave room for all columns."""
-    ends = "-".join(f"{end:.2f}".removeprefix("0") for end in (lower, upper))
-    return f"{value:.3f} {ends}"
+    return brief(estimate.value, estimate.lower, estimate.upper)
 
 
 def _table(*heads: str) -> Table:
@@ -130,22 +124,7 @@ def _table(*heads: str) -> Table:
 
 
 def _confusion(quality: Quality) -> Table:
-    """Rows by true class; the deeper an error's background, the larger its part of the row."""
-    names = [str(one.label) for one in quality.classes]
-    table = Table("true \\ predicted", *names, box=SIMPLE_HEAD)
-    for place, (name, counts) in enumerate(zip(names, quality.confusion, strict=True)):
-        total = sum(counts) or 1
-        cells = []
-        for column, count in enumerate(counts):
-            style = "bold green" if column == place else _shade(count / total)
-            cells.append(Text(str(count) if count else "·", style=style if count else "dim"))
-        table.add_row(name, *cells)
-    return table
-
-
-def _shade(share: float) -> str:
-    red = 60 + int(160 * min(1.0, share * 4))
-    return f"white on rgb({red},30,30)"
+    return confusion_table([str(one.label) for one in quality.classes], quality.confusion)
 
 
 def _latency(quality: Quality, rest: Latency) -> Table:

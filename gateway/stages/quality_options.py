@@ -42,6 +42,44 @@ class LabelsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ] = 30 * 86400.0
 
 
+Least = Annotated[float, Meta(ge=0, le=1, description="At least this.")]
+Most = Annotated[float, Meta(ge=0, description="At most this.")]
+
+
+class TargetsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What figures ought to be; where the whole interval of one lies outside, it says so.
+
+    An alarm watches accuracy, or subset_accuracy: it is false once in thirty days at most, on
+    average, while the figure is exactly at its target. precision, recall and f1 are those of the
+    positive class of two, else the mean over classes.
+    """
+
+    accuracy: Least | None = None
+    balanced_accuracy: Least | None = None
+    subset_accuracy: Least | None = None
+    precision: Least | None = None
+    recall: Least | None = None
+    f1: Least | None = None
+    specificity: Least | None = None
+    matthews: Least | None = None
+    kappa: Least | None = None
+    roc_auc: Least | None = None
+    average_precision: Least | None = None
+    r2: Least | None = None
+    brier: Most | None = None
+    log_loss: Most | None = None
+    ece: Most | None = None
+    hamming_loss: Most | None = None
+    mae: Most | None = None
+    rmse: Most | None = None
+    error_p90: Most | None = None
+
+    def wanted(self) -> dict[str, float]:
+        """The targets that are set, by the name of their figure."""
+        found = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: bound for name, bound in found.items() if bound is not None}
+
+
 class QualityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A model without this section keeps no predictions."""
 
@@ -114,6 +152,11 @@ class QualityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 0.95
 
     labels: LabelsConfig = LabelsConfig()
+
+    targets: Annotated[
+        TargetsConfig | None,
+        Meta(description="What figures ought to be, as in {accuracy: 0.9, log_loss: 0.3}."),
+    ] = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.telemetry.cells import Family, GaugeCell, HistogramCell, SumCell
+from gateway.telemetry.figures import FigureMetrics
 from gateway.telemetry.probes import ProbeMetrics
 from gateway.telemetry.quality import QualityMetrics
 from gateway.telemetry.snapshot import Snapshot, encode
@@ -51,6 +52,7 @@ class Telemetry:
             "model", "protocol", "code",
         )  # fmt: skip
         self.probes = ProbeMetrics(counter, gauge)
+        self.figures = FigureMetrics(gauge)
         self.request_seconds = histogram(
             "infergate_request_seconds",
             "Time from the first byte of a request to its answer, cache hits left out.",
