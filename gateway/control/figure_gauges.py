@@ -101,7 +101,9 @@ class Gauges:
         put(telemetry.figures.accuracy_upper, first.upper, backend, window)
         for average, parts in (plain_averages(view) or {}).items():
             for family, value in zip(
-                (telemetry.figures.precision, metrics.recall, metrics.f1), parts, strict=True
+                (telemetry.figures.precision, telemetry.figures.recall, telemetry.figures.f1),
+                parts,
+                strict=True,
             ):
                 put(family, value, backend, window, average)
 
