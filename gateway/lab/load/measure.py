@@ -193,8 +193,10 @@ class _Measuring:
         try:
             while not self._begun:
                 seeing = asyncio.create_task(self._warming.told.wait())
-                await asyncio.wait({stopping, seeing}, return_when=asyncio.FIRST_COMPLETED)
-                seeing.cancel()
+                try:
+                    await asyncio.wait({stopping, seeing}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    seeing.cancel()
                 if stopping.done():
                     break
                 self._warming.told.clear()
