@@ -87,6 +87,7 @@ app.command()(bench.bench_agent)
 app.command("golden")(measures.write_golden)
 app.command("fit-preprocess")(measures.fit_preprocess)
 app.command()(tuning.quantize)
+app.command()(tuning.tune)
 
 
 @app.command()

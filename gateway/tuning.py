@@ -107,3 +107,86 @@ def quantize(
             force=force,
         )
     )
+
+
+class Protocol(Enum):
+    """What the load speaks to the gateway."""
+
+    V2_JSON = "v2-json"
+    V2_BINARY = "v2-binary"
+    V1 = "v1"
+
+
+def tune(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model directory or file; with -c a model's name."),
+    ],
+    *,
+    data: Annotated[
+        str, typer.Option(metavar="FILE.npz", help="Inputs for the load, and labels to judge by.")
+    ],
+    slo: Annotated[str, typer.Option(help="What has to be kept: p99=20ms,errors=0.1%.")],
+    max_drop: MaxDrop = "0.5%",
+    config: Annotated[
+        str | None,
+        typer.Option("-c", "--config", metavar="FILE", help="Begin with this configuration."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE.yaml", help="Write the best one there."),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Settings to try at most.")] = 40,
+    time: Annotated[str, typer.Option(metavar="TIME", help="To search at most.")] = "15m",
+    rounds: Annotated[int, typer.Option(min=2, help="Turns in which the best are compared.")] = 5,
+    window: Annotated[str, typer.Option(metavar="TIME", help="Of load at each rate.")] = "2s",
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Requests in flight when the capacity is found.")
+    ] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Rows in a request.")] = 1,
+    protocol: Annotated[Protocol, typer.Option(help="What the load speaks.")] = Protocol.V2_JSON,
+    repeat: Annotated[
+        str, typer.Option(metavar="SHARE", help="Of requests that were asked before.")
+    ] = "0%",
+    cores: Annotated[int, typer.Option(min=0, help="That workers may use; 0: all there are.")] = 0,
+    max_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Of all processes, such as 2GiB.")
+    ] = None,
+    precision: Annotated[
+        list[Precision] | None, typer.Option(help="To try besides the model's own; repeatable.")
+    ] = None,
+    only: Annotated[
+        str, typer.Option(metavar="NAME,…", help="Search these alone: layouts,max_rows,….")
+    ] = "",
+    output_name: OutputName = None,
+    seed: Annotated[int, typer.Option(help="Of the search.")] = 1,
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the result there.")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option("--report", metavar="FILE.html", help="Write a report there.")
+    ] = None,
+) -> None:
+    """Search the settings under which a model carries most traffic within its SLO."""
+    from gateway.lab.tune.command import run
+    from gateway.units import parse_duration, parse_share, parse_size
+
+    try:
+        seconds, each = parse_duration(time), parse_duration(window)
+        share = parse_share(repeat)
+        memory = None if max_memory is None else parse_size(max_memory)
+    except ValueError as error:
+        raise refused(str(error)) from None
+    options = {}
+    if precision is not None:
+        options["precisions"] = tuple(one.value for one in precision if one != Precision.AUTO)
+    raise typer.Exit(
+        run(
+            model, data=data, config=config, output=output, json=json, report=report,
+            slo=slo, margin=share_of(max_drop, "--max-accuracy-drop"), trials=trials,
+            seconds=seconds, rounds=rounds, window=each, concurrency=concurrency, batch=batch,
+            protocol=protocol.value, repeat=share, cores=cores, memory=memory, seed=seed,
+            only=tuple(name.strip() for name in only.split(",") if name.strip()),
+            output_name=output_name, **options,
+        )
+    )  # fmt: skip

@@ -116,11 +116,17 @@ def judge(
         outcome="not proven", sentence="", margin=margin, alpha=alpha, rows=len(same),
         unlabelled=len(strangers), differ=differ, disagreement=bound,
     )  # fmt: skip
-    if same_model and same.all() and strangers.all():
-        return msgspec.structs.replace(known, outcome="same", sentence=_equal(every))
+    unchanged = same_model and bool(same.all() and strangers.all())
     if labels is None:
+        if unchanged:
+            return msgspec.structs.replace(known, outcome="same", sentence=_equal(every))
         return _without_labels(known)
     first, second = _same(before.predicted, labels), _same(after.predicted, labels)
+    if unchanged:
+        share = float(first.mean()) if len(first) else None
+        return msgspec.structs.replace(
+            known, outcome="same", sentence=_equal(every), before=share, after=share
+        )
     lost, won = int((first & ~second).sum()), int((~first & second).sum())
     found = msgspec.structs.replace(
         known,

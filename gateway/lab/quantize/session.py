@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,11 +87,14 @@ class Session:
 
 
 def timed(sessions: list[Session], dataset: Dataset, places: Array) -> list[float]:
-    """Seconds a row of each, as the median of rounds in turn, so that all meet the same machine."""
+    """Seconds a row of each, in rounds in turn, so that all meet the same machine.
+
+    The best round of each: others were disturbed by something else.
+    """
     for each in sessions:
         each.seconds_a_row(dataset, places[: dataset.rows])
     rounds = [[each.seconds_a_row(dataset, places) for each in sessions] for _ in range(ROUNDS)]
-    return [median(each) for each in zip(*rounds, strict=True)]
+    return [min(each) for each in zip(*rounds, strict=True)]
 
 
 def _spec(file: Path, node: Any) -> TensorSpec:  # noqa: ANN401 - onnxruntime's
