@@ -41,7 +41,8 @@ def _masked(value: object) -> object:
             else _masked(inner)
             for key, inner in value.items()
         }
-    if isinstance(value, list):
+    # Lists of a configuration are tuples.
+    if isinstance(value, list | tuple):
         return [_masked(inner) for inner in value]
     return without_password(value) if isinstance(value, str) else value
 
@@ -50,7 +51,7 @@ def _hidden(value: object) -> object:
     """What is shown of a secret, a list of some, or none."""
     if isinstance(value, str):
         return MASK
-    return [MASK for _ in value] if isinstance(value, list) else _masked(value)
+    return [MASK for _ in value] if isinstance(value, list | tuple) else _masked(value)
 
 
 def _is_flat(value: object) -> TypeGuard[dict[str, str]]:
