@@ -80,6 +80,7 @@ def serve(
 app.command()(admin.reload)
 app.add_typer(admin.backends, name="backends")
 app.add_typer(admin.cache, name="cache")
+app.add_typer(admin.candidates, name="candidates")
 app.add_typer(admin.quality, name="quality")
 app.command()(measures.evaluate)
 app.command()(bench.bench)

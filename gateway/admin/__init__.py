@@ -3,6 +3,7 @@
 
 from gateway.admin.backends import backends, reload
 from gateway.admin.cache import cache
+from gateway.admin.candidates import candidates
 from gateway.admin.quality import quality
 
-__all__ = ["backends", "cache", "quality", "reload"]
+__all__ = ["backends", "cache", "candidates", "quality", "reload"]

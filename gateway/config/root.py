@@ -14,6 +14,7 @@ from gateway.config.backend import BackendConfig
 from gateway.config.server import ServerConfig
 from gateway.quality.ledger_options import LedgerConfig
 from gateway.quality.probes.options import ProbeConfig
+from gateway.quality.webhook_options import WebhookConfig
 from gateway.stages.augment_options import AugmentConfig
 from gateway.stages.batch_options import BatchConfig
 from gateway.stages.cache_options import ModelCacheConfig
@@ -135,4 +136,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     server: ServerConfig = ServerConfig()
     cache: CacheConfig = CacheConfig()
     ledger: LedgerConfig = LedgerConfig()
+    webhooks: Annotated[
+        tuple[WebhookConfig, ...],
+        Meta(max_length=16, description="Who is told of decisions and alarms."),
+    ] = ()
     models: Annotated[dict[ModelName, ModelConfig], Meta(min_length=1, max_length=1024)]

@@ -63,7 +63,9 @@ def main(arguments: Sequence[str]) -> int:
     operations = Operations(
         options.config, config, publisher, runtime=options.runtime, telemetry=telemetry
     )
-    quality = Quality(operations, runtime=options.runtime, telemetry=telemetry)
+    quality = Quality(
+        operations, runtime=options.runtime, telemetry=telemetry, metrics=board.merged
+    )
     api = AdminApi(
         runtime=options.runtime,
         config=lambda: shown(operations.config),

@@ -75,7 +75,7 @@ class Actions:
         try:
             outcome = await self._operations.reload()
         except OperationFailed as error:
-            return _failed(error, "the configuration is not reloaded, and nothing has changed")
+            return failed(error, "the configuration is not reloaded, and nothing has changed")
         return as_json(msgspec.to_builtins(outcome))
 
     async def endpoint(self, request: web.Request) -> web.Response:
@@ -102,7 +102,7 @@ class Actions:
         try:
             setting = await operations.set_endpoint(name, partial(_changed, wish))
         except OperationFailed as error:
-            return _failed(error, "nothing has changed")
+            return failed(error, "nothing has changed")
         return as_json(
             {
                 "endpoint": name,
@@ -129,7 +129,7 @@ class Actions:
         try:
             await operations.purge(what.model, what.tenant)
         except OperationFailed as error:
-            return _failed(error, "it is not certain that nothing is found any more")
+            return failed(error, "it is not certain that nothing is found any more")
         named = (("model", what.model), ("tenant", what.tenant))
         parts = [f"{kind} {name}" for kind, name in named if name]
         return as_json({"purged": ", ".join(parts) or "all"})
@@ -150,7 +150,7 @@ class Actions:
         try:
             replaced = await operations.restart(model)
         except OperationFailed as error:
-            return _failed(error, "the restart has ended early")
+            return failed(error, "the restart has ended early")
         return as_json(
             {
                 "model": model,
@@ -194,6 +194,7 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
         raise refusal(HTTPStatus.BAD_REQUEST, f"the body is not what is taken: {error}") from None
 
 
-def _failed(error: OperationFailed, what: str) -> web.Response:
+def failed(error: OperationFailed, what: str) -> web.Response:
+    """The answer to what could not be done: *what* that means, and the faults."""
     status = HTTPStatus.BAD_REQUEST if error.invalid else HTTPStatus.CONFLICT
     return as_json({"error": what, "faults": error.faults}, status=status)

@@ -68,6 +68,7 @@ class Operations:
         self._number.value = publisher.generation.number
         self._show_shares()
         self._turn = asyncio.Lock()
+        self._callbacks: list[Callable[[], None]] = []
         self._asked = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -77,6 +78,10 @@ class Operations:
     def generation(self) -> Generation:
         """The one in effect."""
         return self._publisher.generation
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call *callback* behind every change of the configuration or generation."""
+        self._callbacks.append(callback)
 
     def ask_for_reload(self) -> None:
         """Reload soon; once, however often it is asked for until then."""
@@ -256,10 +261,12 @@ class Operations:
         self._number.value = generation.number
         self._show_shares()
         logs.set_level(config.server.log_level)
+        for callback in self._callbacks:
+            callback()
 
     def _show_shares(self) -> None:
         """Tell how much of the live requests each candidate answers."""
-        shares = self._telemetry.candidate_share
+        shares = self._telemetry.candidates.share
         for values in list(shares.cells):
             shares.drop(*values)
         for model, rollout in self.generation.rollouts.items():

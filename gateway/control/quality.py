@@ -11,7 +11,10 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from gateway.control import candidate_api
 from gateway.control.answers import as_json
+from gateway.control.candidate_api import CandidateApi
+from gateway.control.candidates import Candidates
 from gateway.control.figures import PATHS as FIGURE_PATHS
 from gateway.control.figures import Figures
 from gateway.control.probing.memory import Memory
@@ -19,8 +22,10 @@ from gateway.control.probing.rounds import Rounds
 from gateway.control.probing.routes import PATHS as PROBE_PATHS
 from gateway.control.probing.routes import Routes as ProbeRoutes
 from gateway.control.probing.schedule import Schedule
+from gateway.control.webhooks import Webhooks
 from gateway.quality.database import default_url
 from gateway.quality.desk import Desk
+from gateway.quality.events import accuracy_event, probe_event
 from gateway.quality.hub import Hub
 from gateway.quality.intake import Intake
 from gateway.quality.ledger import Ledger
@@ -29,6 +34,7 @@ from gateway.wire.probe import probe_token
 from gateway.wire.runtime import labels_socket, samples_socket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from aiohttp import web
@@ -37,21 +43,31 @@ if TYPE_CHECKING:
     from gateway.control.operations import Operations
     from gateway.stages.quality_options import QualityConfig
     from gateway.telemetry import Telemetry
+    from gateway.telemetry.snapshot import Snapshot
 
 PATHS: Final = {
     "/v1/ledger": "whether predictions and labels can be kept",
     **FIGURE_PATHS,
     **PROBE_PATHS,
+    **candidate_api.PATHS,
 }
 
 
 class Quality:
     """What the control process knows of answers and labels, for the models of *operations*.
 
-    It lies in *runtime* where gateway processes hand over, and in the ledger.
+    It lies in *runtime* where gateway processes hand over, and in the ledger. *metrics* gives those
+    of all processes. Events go to `webhooks`, which whoever has one may notify.
     """
 
-    def __init__(self, operations: Operations, *, runtime: Path, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        *,
+        runtime: Path,
+        telemetry: Telemetry,
+        metrics: Callable[[], Snapshot],
+    ) -> None:
         self._operations = operations
         options = operations.config.ledger
         self.ledger = Ledger(
@@ -68,12 +84,28 @@ class Quality:
             most=options.max_bytes,
             early=options.early_labels,
         )
+        self.webhooks = Webhooks(telemetry=telemetry)
+        self.figures = Figures(
+            operations,
+            self.ledger,
+            telemetry,
+            notify=lambda *told: self.webhooks.notify(accuracy_event(*told)),
+        )
+        self._candidates = Candidates(
+            operations,
+            self.ledger,
+            notify=self.webhooks.notify,
+            metrics=metrics,
+            telemetry=telemetry,
+            promoted=self.figures.live.mark,
+        )
         self._intake = Intake(samples_socket(runtime), self.hub.take)
         self.probes = Schedule(
             operations,
             Rounds(Memory(self.ledger), runtime=runtime, token=probe_token(runtime)),
             runtime=runtime,
             telemetry=telemetry,
+            notify=lambda told: self.webhooks.notify(probe_event(told)),
         )
         self._desk = Desk(
             labels_socket(runtime),
@@ -81,8 +113,13 @@ class Quality:
             takes=lambda: wanted(operations.config),
             refused=lambda model: self._refused(telemetry, model),
         )
-        self.figures = Figures(operations, self.ledger, telemetry)
         self._follow()
+        self._keep_up()
+        operations.on_change(self._keep_up)
+
+    def _keep_up(self) -> None:
+        """Take over what a reload has changed."""
+        self.webhooks.follow(self._operations.config.webhooks)
 
     def __repr__(self) -> str:
         return f"<Quality {self.hub!r}>"
@@ -90,12 +127,14 @@ class Quality:
     def _follow(self) -> None:
         """Add who follows predictions and labels, one line each."""
         self.hub.add(self.figures.live)
+        self.hub.add(self._candidates.comparisons)
 
     def add_to(self, app: web.Application) -> None:
         """Give *app* the routes, one line each."""
         app.router.add_get("/v1/ledger", self.ledger_status)
         self.figures.add_to(app)
         ProbeRoutes(self.probes).add_to(app)
+        CandidateApi(self._operations, self._candidates, self.ledger).add_to(app)
 
     def truth(self, model: str) -> Truth | None:
         """How labels of *model* are read; None where it takes none."""
@@ -116,6 +155,8 @@ class Quality:
                 group.create_task(self.probes.run())
                 group.create_task(self._desk.run())
                 group.create_task(self.figures.run())
+                group.create_task(self.webhooks.run())
+                group.create_task(self._candidates.run())
         finally:
             await self.ledger.aclose()
 

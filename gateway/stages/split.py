@@ -48,12 +48,12 @@ class _Arm:
     __slots__ = ("failed", "ok", "passed", "seconds")
 
     def __init__(self, model: str, arm: str, telemetry: Telemetry) -> None:
-        cell = telemetry.candidate_requests.cell
+        cell = telemetry.candidates.requests.cell
         self.ok = cell(model, arm, "ok")
         self.failed = cell(model, arm, "failed")
         # The model behind the candidate could not be asked at all.
         self.passed = cell(model, arm, "unready")
-        self.seconds = telemetry.candidate_seconds.cell(model, arm).observe
+        self.seconds = telemetry.candidates.seconds.cell(model, arm).observe
 
 
 class Split:

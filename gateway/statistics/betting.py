@@ -17,7 +17,7 @@ from gateway.statistics.arrays import Floats, Values, finite, pack_array, unpack
 from gateway.statistics.special import beta_cdf, log_beta, log_mean_exp, solve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # A number of rows, or one for each of many streams.
 Count: TypeAlias = "Values | float"
@@ -178,16 +178,18 @@ def wealth_not_worse(strata: Strata, *, margin: float) -> float:
     whose mean is not positive under the claim, whatever the rows were chosen by.
     """
     _check(margin)
-    return _weighted(strata, (-1.0, 1.0, 0.0), claim=-margin)
+    return float(_weighted(strata, (-1.0, 1.0, 0.0), claim=-margin))
 
 
 def wealth_worse(strata: Strata, *, margin: float) -> float:
     """`worse` of rows with weights, as in `wealth_not_worse`."""
     _check(margin)
-    return _weighted(strata, (1.0, -1.0, 0.0), claim=margin)
+    return float(_weighted(strata, (1.0, -1.0, 0.0), claim=margin))
 
 
-def _weighted(strata: Strata, values: tuple[float, float, float], *, claim: float) -> float:
+def _weighted(
+    strata: Mapping[float, Sequence[Count]], values: tuple[float, float, float], *, claim: float
+) -> Floats:
     moved: list[float] = []
     counts: list[Count] = []
     for weight, rows in strata.items():
@@ -197,8 +199,37 @@ def _weighted(strata: Strata, values: tuple[float, float, float], *, claim: floa
         moved += [claim + weight * (value - claim) for value in values]
         counts += rows
     if not moved:
+        return np.ones(())
+    return wealth_of_counts(tuple(moved), tuple(counts), claim=claim)
+
+
+def wealth_changed(
+    blocks: Sequence[Strata], *, margin: float, numbers: Sequence[int] | None = None
+) -> float:
+    """The e-value against "at no time was it worse by more than *margin*", of *blocks* in order.
+
+    A model that gets worse after a long good time is found late by a bet that has lost all along.
+    So a new bet begins with each block: the j-th has the part 1 / (j (j + 1)) of the money, which
+    all bets together have once. What has not been placed stays cash, so that the wealth is a
+    martingale at most, and a false alarm ever has probability alpha at most. *numbers* are those of
+    the blocks, from 1 on, where some were made one with the block before: their bets are given up.
+    """
+    _check(margin)
+    count = len(blocks)
+    weights = sorted({weight for block in blocks for weight in block})
+    if not weights:
         return 1.0
-    return float(wealth_of_counts(tuple(moved), tuple(counts), claim=claim))
+    # Of each weight, what has come from the beginning of each block on.
+    suffixes = {
+        weight: tuple(
+            np.cumsum([block.get(weight, (0, 0, 0))[place] for block in reversed(blocks)])[::-1]
+            for place in range(3)
+        )
+        for weight in weights
+    }
+    wealth = _weighted(suffixes, (1.0, -1.0, 0.0), claim=margin)
+    places = np.asarray(numbers or range(1, count + 1), dtype=np.float64)
+    return float(wealth @ (1 / (places * (places + 1))) + 1 / (places[-1] + 1))
 
 
 def disagreement_bound(strata: Mapping[float, tuple[int, int]], *, alpha: float = 0.05) -> float:

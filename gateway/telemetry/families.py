@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from gateway.telemetry.candidates import CandidateMetrics
 from gateway.telemetry.cells import Family, GaugeCell, HistogramCell, SumCell
 from gateway.telemetry.figures import FigureMetrics
 from gateway.telemetry.probes import ProbeMetrics
@@ -188,21 +189,7 @@ class Telemetry:
             "Rows that came to test-time augmentation, that were augmented, and sent in addition.",
             "model", "kind",
         )  # fmt: skip
-        self.candidate_requests = counter(
-            "infergate_candidate_requests_total",
-            "Live requests while a candidate answers a share of them, by who was chosen to answer.",
-            "model", "arm", "result",
-        )  # fmt: skip
-        self.candidate_seconds = histogram(
-            "infergate_candidate_seconds",
-            "Time of these requests below the choice, by who answered, cache hits included.",
-            "model", "arm",
-        )  # fmt: skip
-        self.candidate_share = gauge(
-            "infergate_candidate_share",
-            "The share of live requests that the model's candidate is to answer.",
-            "model",
-        )
+        self.candidates = CandidateMetrics(counter, gauge, histogram)
         self.worker_restarts = counter(
             "infergate_worker_restarts_total",
             "Processes started again after they ended, by worker and reason.",

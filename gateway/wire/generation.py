@@ -9,7 +9,7 @@ is started anew begins where the others are, whoever else is dead at that time.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -53,19 +53,22 @@ class Rollout(msgspec.Struct, frozen=True):
     """How far *candidate* has come in the place of a model: it answers *share* of its requests.
 
     *began* and *since* are seconds since the epoch: its evidence counts from *began* on, and the
-    share is what it is from *since* on. *promoted*: it answers all, and is watched beside the model
-    of before. *held*: nothing changes but by hand. *digest* is that of the candidate's file that
-    the evidence is about, "" for any: another file answers no live request. *reason* says in a
-    sentence why the share is what it is.
+    share is what it is from *since* on. *state* is ``running``; ``promoted``, when it answers all
+    and is watched beside the model of before; or ``rolled back``, when it answers nothing until a
+    person or another file begins anew. *held*: nothing changes but by hand. *digest* is that of the
+    candidate's file that the evidence is about, "" for any: another file answers no live request.
+    *beside* is that of the model's own file. *reason* says in a sentence why the share is what it
+    is.
     """
 
     candidate: str
     share: float = 0.0
     began: float = 0.0
     since: float = 0.0
-    promoted: bool = False
+    state: Literal["running", "promoted", "rolled back"] = "running"
     held: bool = False
     digest: str = ""
+    beside: str = ""
     reason: str = ""
 
 

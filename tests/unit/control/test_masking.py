@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.config.load import read
 from gateway.control.masking import shown
 
 
@@ -81,3 +82,21 @@ def test_a_model_named_like_a_secret_is_shown() -> None:
     """Only values are secrets, not whole sections."""
     config = Named(models={"secret": {"path": "models/secret", "password": "s3cret"}})
     assert shown(config)["models"]["secret"] == {"path": "models/secret", "password": "***"}
+
+
+def test_no_secret_of_a_configuration_that_was_read_is_shown() -> None:
+    """Of backends, of the cache, of webhooks: its lists are not those of plain JSON."""
+    key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+    text = (
+        "cache: {store: 'redis://h', redis: {secret: hidden-0123456789, "
+        f"encryption_keys: ['{key}']}}}}\n"
+        "webhooks: [{url: 'https://h/x', secret: hidden-0123456789}]\n"
+        "models: {a: {backends: [{url: 'http://h:1', remote: {headers: {x: hidden}}}, "
+        "{worker: {path: x, env: {K: hidden}}}]}}\n"
+    )
+    told = shown(read(text, name="f", files=False))
+
+    assert told["webhooks"][0]["url"] == "https://h/x"
+    assert told["models"]["a"]["backends"][1]["worker"]["path"] == "x"
+    assert "hidden" not in str(told)
+    assert key not in str(told)

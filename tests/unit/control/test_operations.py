@@ -301,7 +301,7 @@ async def test_a_share_of_a_candidate_is_a_generation_and_outlives_reloads(desk:
 
     write(candidate)
     await desk.operations.reload()
-    share = desk.telemetry.candidate_share
+    share = desk.telemetry.candidates.share
     assert await desk.operations.set_rollout("m", lambda _: Rollout("n", 0.5)) == Rollout("n", 0.5)
     assert await desk.operations.set_rollout("m", lambda now: now) == Rollout("n", 0.5)
     assert [each.number for each in desk.publisher.published] == [2, 3]

@@ -69,7 +69,7 @@ class Scene:
 
     def count(self, arm: str, result: str) -> float:
         """How many requests of *arm* had *result*."""
-        return self.telemetry.candidate_requests.cell("m", arm, result).value
+        return self.telemetry.candidates.requests.cell("m", arm, result).value
 
     async def chosen(self, share: float, ids: int = 2000) -> set[str]:
         """The ids that the candidate has at *share*."""
@@ -114,7 +114,7 @@ async def test_it_answers_as_itself() -> None:
     assert (asked.trace.digest, asked.trace.stand_in, response.version) == ("candidate", "c", "c")
     assert (taken.model, taken.key, taken.trace) == ("c", None, asked.trace)
     assert scene.count("candidate", "ok") == 1
-    assert sum(scene.telemetry.candidate_seconds.cell("m", "candidate").counts) == 1
+    assert sum(scene.telemetry.candidates.seconds.cell("m", "candidate").counts) == 1
 
 
 async def test_a_row_of_a_batch_takes_no_text_along() -> None:

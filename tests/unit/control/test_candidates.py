@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Candidates: evidence becomes generations, in an order that leaves one truth whoever dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from gateway.config.load import read
+from gateway.control.candidate_views import counted
+from gateway.control.candidates import Candidates
+from gateway.control.operations import Operations
+from gateway.control.publisher import OperationFailed, Publisher
+from gateway.quality.candidates.course import Step
+from gateway.quality.database import Unusable
+from gateway.quality.events import Event
+from gateway.quality.ledger import Ledger
+from gateway.quality.records import AuditEntry
+from gateway.telemetry import Telemetry
+from gateway.telemetry.snapshot import merge
+from gateway.wire.generation import Generation, Rollout
+from tests.support.pairs import labelled, shadowed
+
+TEXT = """
+models:
+  m:
+    backends: [{address: 'unix:m'}]
+    quality: {classes: 2}
+    candidate: {model: c, auto: true, hold: 10s, min_rows: 1, stages: [shadow, 50%, 100%], MORE}
+  c: {backends: [{address: 'unix:c'}]}
+"""
+
+
+class Publishing:
+    """A publisher that only remembers; it *fails* where it is told to."""
+
+    def __init__(self) -> None:
+        self.generation = Generation(1, "config")
+        self.taken: set[str] = set()
+        self.fails = False
+        self.log: list[str] = []
+
+    async def publish(self, generation: Generation) -> None:
+        """Take it."""
+        if self.fails:
+            raise OperationFailed(["no"])
+        self.generation = generation
+        self.log.append(f"share {generation.rollouts['m'].share:g}")
+
+
+class Book:
+    """A ledger in memory, which cannot be used where it is *broken*."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+        self.entries: list[AuditEntry] = []
+        self.broken = False
+
+    async def decide(self, model: str, candidate: str, outcome: str, evidence: Any) -> int:
+        """Write down."""
+        self._check()
+        self.log.append(f"decided {outcome}")
+        msgspec.json.encode(evidence)
+        return 1
+
+    async def append(self, action: str, *, model: str, actor: str, detail: Any) -> int:
+        """Write down."""
+        self._check()
+        self.log.append(f"{actor}: {action}")
+        self.entries.insert(0, AuditEntry(1, 0.0, action, model, actor, detail))
+        return 1
+
+    async def audit(self, model: str, *, limit: int) -> list[AuditEntry]:
+        """What was written."""
+        self._check()
+        return self.entries[:limit]
+
+    def _check(self) -> None:
+        if self.broken:
+            raise Unusable("full", "the disk is full")
+
+
+class Scene:
+    """The model m and its candidate c, in a control process."""
+
+    def __init__(self, more: str = "horizon: 100s", *, auto: bool = True) -> None:
+        text = TEXT.replace("MORE", more).replace("auto: true", f"auto: {str(auto).lower()}")
+        self.config = read(text, name="test", files=False)
+        self.publisher = Publishing()
+        self.telemetry = Telemetry(self.config.models)
+        self.log = self.publisher.log
+        self.book = Book(self.log)
+        self.events: list[Event] = []
+        self.now = 1000.0
+        self.begin()
+
+    def begin(self) -> None:
+        """A control process begins with the generation that there is."""
+        self.operations = Operations(
+            "config", self.config, cast("Publisher", self.publisher),
+            runtime=Path("nowhere"), telemetry=self.telemetry,
+        )  # fmt: skip
+        self.candidates = Candidates(
+            self.operations, cast("Ledger", self.book), notify=self.events.append,
+            metrics=lambda: merge([self.telemetry.take()]), telemetry=self.telemetry,
+            clock=lambda: self.now,
+        )  # fmt: skip
+
+    async def round(self, *, seconds: float = 0.0) -> None:
+        """What the loop does once, *seconds* later."""
+        self.now += seconds
+        await self.candidates._tried(self.candidates._begin())
+        await self.candidates._tried(self.candidates._reconcile())
+        await self.candidates._tried(self.candidates.look("m"))
+
+    def pairs(self, rows: int = 2000, *, lost: int = 0, **more: Any) -> None:
+        """The models answer *rows*, all labelled, of which the candidate loses *lost*."""
+        live, said = [0] * rows, [1] * lost + [0] * (rows - lost)
+        self.candidates.comparisons.predicted(shadowed(live, said, start=self.now, **more))
+        self.candidates.comparisons.joined(labelled(live, said, live, start=self.now, **more))
+
+    def serve(self, *, candidate: str = "ok", requests: int = 300) -> None:
+        """Both arms have answered *requests* each."""
+        for arm, result in (("live", "ok"), ("candidate", candidate)):
+            self.telemetry.candidates.requests.cell("m", arm, result).value += requests
+            for _ in range(requests if result == "ok" else 0):
+                self.telemetry.candidates.seconds.cell("m", arm).observe(0.001)
+
+    @property
+    def rollout(self) -> Rollout:
+        """How far it has come."""
+        return self.publisher.generation.rollouts["m"]
+
+
+async def test_it_begins_by_itself_and_once() -> None:
+    """As soon as the configuration has it; nothing is decided."""
+    scene = Scene()
+    await scene.round()
+    await scene.round()
+
+    assert scene.rollout == Rollout("c", began=1000.0, since=1000.0)
+    assert scene.log == ["share 0"]
+
+
+async def test_it_is_promoted_through_its_stages() -> None:
+    """Every step is decided in the ledger, then in effect, then in the audit log."""
+    scene = Scene()
+    await scene.round()
+    scene.pairs()
+    await scene.round(seconds=10)
+    half = scene.rollout
+    await scene.round(seconds=10)
+    scene.serve()
+    await scene.round()
+
+    assert (half.share, half.digest, half.beside, half.state) == (
+        0.5, "candidate", "live", "running",
+    )  # fmt: skip
+    assert (scene.rollout.share, scene.rollout.state) == (1.0, "promoted")
+    # Another question is asked from then on.
+    assert scene.rollout.began == 1020.0
+    assert scene.candidates.comparisons.evidence("m") is None
+    assert scene.log[1:] == [
+        "decided advance", "share 0.5", "automatic: candidate: advance",
+        "decided promote", "share 1", "automatic: candidate: promote",
+    ]  # fmt: skip
+    assert [event.name for event in scene.events] == ["advance", "promote"]
+    assert "shown to be worse by less than 1.00%" in scene.events[-1].sentence
+    assert scene.events[-1].detail["evidence"]["decision"]["pairs"]["rows"] == 2000
+
+
+async def test_what_cannot_be_written_down_is_not_promoted_but_taken_back() -> None:
+    """Evidence comes before a share, safety before evidence."""
+    scene = Scene()
+    await scene.round()
+    scene.pairs()
+    scene.book.broken = True
+    await scene.round(seconds=10)
+    assert scene.rollout.share == 0
+    scene.book.broken = False
+    await scene.round()
+    assert scene.rollout.share == 0.5
+    scene.book.broken = True
+    scene.pairs(4000, lost=2000)
+    await scene.round()
+    assert (scene.rollout.share, scene.rollout.state) == (0.0, "rolled back")
+
+
+async def test_killed_before_the_audit_the_next_life_writes_what_it_finds() -> None:
+    """The generation says what holds; it is told once."""
+    scene = Scene()
+    await scene.round()
+    scene.pairs()
+    await scene.round(seconds=10)
+    scene.book.entries.clear()
+    scene.begin()
+    await scene.round()
+    await scene.round()
+
+    assert scene.rollout.share == 0.5
+    assert scene.log[4:] == ["automatic: candidate: found in effect"]
+
+
+async def test_killed_before_the_generation_it_is_decided_again() -> None:
+    """A decision alone changes nothing."""
+    scene = Scene()
+    await scene.round()
+    scene.pairs()
+    scene.publisher.fails = True
+    await scene.round(seconds=10)
+    assert (scene.rollout.share, scene.log[1:]) == (0.0, ["decided advance"])
+    scene.publisher.fails = False
+    scene.begin()
+    scene.pairs()
+    await scene.round()
+    assert scene.rollout.share == 0.5
+
+
+async def test_after_its_promotion_it_is_taken_back_when_it_gets_worse() -> None:
+    """By rows that the model has answered behind it."""
+    scene = Scene()
+    await scene.round()
+    await scene.candidates.take("m", Step("promote", 1.0, "by hand"), None, actor="a")
+    turned = {"name": "m", "digest": "live", "live_digest": "candidate"}
+    live, candidate = [0] * 1000, [0] * 1000
+    scene.candidates.comparisons.predicted(shadowed(candidate, live, start=scene.now, **turned))
+    await scene.round(seconds=1)
+    assert scene.rollout.state == "promoted"
+    candidate = [1] * 400 + [0] * 600
+    start = scene.now + 1000
+    scene.candidates.comparisons.predicted(shadowed(candidate, live, start=start, **turned))
+    scene.candidates.comparisons.joined(labelled(candidate, live, live, start=start, **turned))
+    await scene.round(seconds=1)
+
+    assert (scene.rollout.share, scene.rollout.state) == (0.0, "rolled back")
+    assert scene.events[-1].sentence.startswith("Since its promotion")
+
+
+async def test_failures_of_a_stage_count_from_its_beginning() -> None:
+    """What was counted before belongs to another share."""
+    scene = Scene()
+    scene.serve(candidate="failed")
+    await scene.round()
+    scene.pairs()
+    await scene.round(seconds=10)
+    await scene.round(seconds=1)
+    assert scene.rollout.share == 0.5
+    scene.serve(candidate="failed")
+    await scene.round()
+
+    assert scene.rollout.state == "rolled back"
+    assert "The candidate failed 300 of 300 live requests, the model 0 of 300" in (
+        scene.events[-1].sentence
+    )
+
+
+async def test_a_word_is_said_once() -> None:
+    """By hand, and when the time is over."""
+    scene = Scene("horizon: 100s", auto=False)
+    await scene.round()
+    for _ in range(3):
+        await scene.round(seconds=100)
+    scene.pairs()
+    for _ in range(3):
+        await scene.round(seconds=100)
+
+    assert [event.sentence[:12] for event in scene.events] == ["Inconclusive", "It may be pr"]
+    assert {event.name for event in scene.events} == {"advice"}
+    assert scene.rollout.share == 0
+
+
+async def test_what_was_moved_meanwhile_is_not_moved_again() -> None:
+    """Two hands on one candidate: the second one is told."""
+    scene = Scene()
+    await scene.round()
+    before = scene.book.decide
+
+    async def slow(*arguments: Any) -> int:
+        await scene.operations.set_rollout(
+            "m", lambda rollout: msgspec.structs.replace(rollout or Rollout("c"), share=0.2)
+        )
+        return await before(*arguments)
+
+    scene.book.decide = slow  # type: ignore[method-assign,assignment] # another hand, in between
+    with pytest.raises(OperationFailed, match="moved meanwhile"):
+        await scene.candidates.take("m", Step("promote", 1.0, "by hand"), None, actor="a")
+    assert scene.rollout.share == 0.2
+
+
+async def test_held_is_a_generation_too() -> None:
+    """With its line in the audit log."""
+    scene = Scene()
+    await scene.round()
+    scene.pairs()
+    assert (await scene.candidates.hold("m", held=True, actor="ann")).held
+    await scene.round(seconds=100)
+    assert scene.rollout.share == 0
+    await scene.candidates.hold("m", held=False, actor="ann")
+    await scene.round()
+    assert scene.rollout.share == 0.5
+    assert [line for line in scene.log if line.startswith("ann")] == [
+        "ann: candidate: hold", "ann: candidate: release",
+    ]  # fmt: skip
+
+
+def test_the_arms_are_read_of_the_metrics() -> None:
+    """With all buckets; none where nothing was counted."""
+    scene = Scene()
+    scene.serve(requests=3)
+    found = counted(merge([scene.telemetry.take()]), scene.telemetry, "m")
+    empty = counted(merge([]), scene.telemetry, "m")
+
+    assert (found.live.ok, sum(found.candidate.seconds)) == (3, 3)
+    assert (empty.live.ok, len(empty.live.seconds)) == (0, len(found.bounds) + 1)
