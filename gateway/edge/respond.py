@@ -72,7 +72,7 @@ def render(exchange: Exchange, answer: Answer, *, keep_alive: bool = True) -> by
                     id_,
                     id_,
                     # Not looked up, or `_lines` has more to tell.
-                    _cache_lines(trace) if trace.cache else "",
+                    _cache_status(trace.cache) if trace.cache else "",
                     (trace.queue + far.queue) * 1e3,
                     preprocess * 1e3,
                     far.infer * 1e3,

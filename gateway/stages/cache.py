@@ -144,7 +144,10 @@ class Cache:
             return self._pass(request, "fwd=bypass; detail=sequence")
         payoff = self.payoff
         if payoff.idle and not (rules.only_if_cached or payoff.explores(request.inputs)):
-            return self._pass(request, "fwd=bypass; detail=no-gain")
+            # As `_pass`, without the call.
+            self._bypasses.value += 1
+            request.trace.cache = "fwd=bypass; detail=no-gain"
+            return self._inner(request)
         return self._answer(request)
 
     def repeat(self, key: bytes) -> CachedRepeat | None:
