@@ -254,9 +254,16 @@ async def test_a_deadline_passes_before_the_queue() -> None:
 
 async def test_a_deadline_passes_in_flight_and_ends_the_attempt() -> None:
     """Nobody is left to wait, so the worker is told."""
-    fleet = Fleet()
-    with pytest.raises(DeadlineExceeded, match="while a worker had it"):
-        await fleet.ask(request(deadline=soon(0.05)))
+    patience = 0.002
+    while True:
+        fleet = Fleet()
+        with pytest.raises(DeadlineExceeded) as caught:
+            await fleet.ask(request(deadline=soon(patience)))
+        if fleet.sent:
+            break
+        # On a busy machine its time was over before it could leave.
+        patience *= 4
+    assert "while a worker had it" in str(caught.value)
     await settle()
     assert fleet.sent[0].cancelled
     fleet.assert_idle()

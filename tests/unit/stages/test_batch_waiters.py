@@ -44,12 +44,18 @@ async def test_a_request_is_forgotten(
     send: Callable[[Fleet, InferRequest], Callable[[], object]], end: str
 ) -> None:
     """However it ended: entries are hidden from the collector, so no circle may go through one."""
-    fleet = Fleet(attempts=1, up=end != "cancelled in queue")
-    held = Held()
-    kept = weakref.ref(held)
-    deadline = soon() if end == "late" else NEVER
-    cancel = send(fleet, request(parameters={"held": held}, deadline=deadline))
-    await settle()
+    patience = 0.002
+    while True:
+        fleet = Fleet(attempts=1, up=end != "cancelled in queue")
+        held = Held()
+        kept = weakref.ref(held)
+        deadline = soon(patience) if end == "late" else NEVER
+        cancel = send(fleet, request(parameters={"held": held}, deadline=deadline))
+        await settle()
+        if end != "late" or fleet.sent:
+            break
+        # On a busy machine its time was over before it could leave.
+        patience *= 4
     if end == "answered":
         fleet.waiting[0].respond()
     elif end == "failed":
