@@ -194,3 +194,62 @@ def fit_preprocess(
     from gateway.lab.fit_preprocess import run
 
     raise typer.Exit(run(data, output=output, config=config, model=model, spec=spec))
+
+
+def send_labels(
+    url: Annotated[str, typer.Argument(help="Of a running gateway: http://HOST:PORT.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="CSV, NDJSON, JSON or npz; - is standard input.")
+    ],
+    *,
+    model: Annotated[str, typer.Option("-m", "--model", help="The model they are for.")] = "",
+    batch: Annotated[int, typer.Option(min=1, max=100_000, help="Labels in a request.")] = 2000,
+    id_column: Annotated[
+        str, typer.Option("--id", metavar="NAME", help="The column with the ids, if not id.")
+    ] = "",
+    label_column: Annotated[
+        str, typer.Option("--label", metavar="NAME", help="The one with labels, if not label.")
+    ] = "",
+    header: Annotated[
+        list[str] | None,
+        typer.Option("-H", "--header", metavar="NAME: VALUE", help="Sent along; any number."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")] = False,
+) -> None:
+    """Send labels for predictions that were made, and say what became of them.
+
+    Sending a file again does no harm: what arrived counts once.
+    Exit code 1: some labels were refused, or are for predictions that are not kept.
+    """
+    import json
+
+    from gateway.lab import LabError
+    from gateway.lab.label_files import LabelFile
+    from gateway.lab.send_labels import Sender, Tally, progress
+
+    rename = {name: field for name, field in ((id_column, "id"), (label_column, "label")) if name}
+    tally = Tally()
+    try:
+        headers = dict(_header(each) for each in header or ())
+        labels = LabelFile(file, rename)
+        with Sender(url, model=model, headers=headers) as sender, progress(labels.size) as done:
+            for items, place in labels.batches(batch):
+                tally.add(sender.send(items))
+                done(place)
+    except LabError as error:
+        if tally.counts:
+            print("until then:", *tally.lines(), sep="\n", file=sys.stderr)
+        raise refused(str(error)) from None
+    if as_json:
+        print(json.dumps({"counts": tally.counts, "reasons": tally.reasons}, indent=2))
+    else:
+        print(*tally.lines(), sep="\n")
+    if tally.counts["rejected"] or tally.counts["expired"]:
+        raise typer.Exit(1)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition(":")
+    if not separator or not name.strip():
+        raise refused(f"--header '{text}': expected NAME: VALUE")
+    return name.strip(), value.strip()

@@ -61,6 +61,7 @@ class Ledger:
         )
         self._fault: Unusable | None = None
         telemetry.on_collect(self._fill)
+        self._usable = False
         self.opened = False
 
     def __repr__(self) -> str:
@@ -68,10 +69,15 @@ class Ledger:
 
     @property
     def state(self) -> str:
-        """``ok``, or in a word why the database cannot be used now; ``closed`` before its use."""
+        """``ok``, or in a word why the database cannot be used now.
+
+        ``closed`` before its use, and ``opening`` then.
+        """
         if not self.opened:
             return "closed"
-        return OK if self._fault is None else self._fault.reason
+        if self._fault is not None:
+            return self._fault.reason
+        return OK if self._usable else "opening"
 
     @property
     def status(self) -> dict[str, Any]:
@@ -181,12 +187,13 @@ class Ledger:
 
     def _fill(self) -> None:
         if self.opened:
-            self.telemetry.quality.ledger_up.cell().value = float(self._fault is None)
+            self.telemetry.quality.ledger_up.cell().value = float(self._usable)
             self.telemetry.quality.ledger_waiting_bytes.cell().value = self._writer.waiting
 
     def _changed(self, fault: Unusable | None) -> None:
         if fault is not None:
             self.telemetry.quality.ledger_errors.cell(fault.reason).value += 1
+        self._usable = fault is None
         self._fault = fault
 
 

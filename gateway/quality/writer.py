@@ -98,6 +98,7 @@ class Writer:
         self._wake = threading.Condition()
         self._connection: Connection | None = None
         self._fault: Unusable | None = None
+        self._begun = False
         self._pause = _FIRST_PAUSE
         self._again = 0.0
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -193,7 +194,9 @@ class Writer:
             self._transaction(jobs)
         if self._fault is not None:
             log.info("the ledger is written again", extra={"ledger": self._database.where})
+        if self._fault is not None or not self._begun:
             self._fault = None
+            self._begun = True
             self._pause = _FIRST_PAUSE
             self._changed(None)
         for index, chore in enumerate(self._chores):
