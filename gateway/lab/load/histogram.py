@@ -152,6 +152,13 @@ class Histogram:
         place = int(_places(np.asarray([min(round(seconds * NANOSECONDS), HIGHEST)]))[0])
         return int(self._counts[place + 1 :].sum())
 
+    def moments(self, most: float) -> tuple[float, float]:
+        """The sum of the values and of their squares, in seconds, each cut at *most*."""
+        places = np.flatnonzero(self._counts)
+        counts = self._counts[places]
+        tops = np.minimum(_HIGHEST[places] / NANOSECONDS, most)
+        return float((tops * counts).sum()), float((tops * tops * counts).sum())
+
     def bins(self) -> Iterator[tuple[float, int]]:
         """The bins that hold something: their top in seconds, and their count."""
         for place in np.flatnonzero(self._counts):

@@ -54,10 +54,7 @@ class Evidence:
         for second in run.timeline:
             if not second.offered:
                 continue
-            total = squares = 0.0
-            for top, count in second.response.bins():
-                total += min(top, within) * count
-                squares += min(top, within) ** 2 * count
+            total, squares = second.response.moments(within)
             lost = max(0, second.offered - len(second.response))
             total += within * lost
             squares += within**2 * lost

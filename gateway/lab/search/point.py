@@ -30,6 +30,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     goodput: float
     p50: float
     p90: float
+    p95: float
     p99: float
     p999: float
     maximum: float
@@ -70,6 +71,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
             goodput=good / span,
             p50=response.percentile(50),
             p90=response.percentile(90),
+            p95=response.percentile(95),
             p99=response.percentile(99),
             p999=response.percentile(99.9),
             maximum=response.maximum,
