@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from gateway.caching import refuse_coupled
 from gateway.errors import ConfigError
 from gateway.parity import Parity
+from gateway.sampler import fit, reader_of, slices_of
 from gateway.stages.augment import ensemble_of
 from gateway.stages.preview import Preview
 from gateway.steps import client_info
-from gateway.wire.runtime import sampling_key_file
-from gateway.wire.selection import Selection, read_key
+from gateway.wire.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from gateway.config import ModelConfig
     from gateway.stages.batch import Batch
@@ -34,14 +33,14 @@ if TYPE_CHECKING:
 class Rollouts:
     """How far candidates have come, *by_model*, and who they are among all *models*.
 
-    Both mappings stay the same objects, and change with the generation. *runtime* is the directory
-    with the key that all processes choose by.
+    Both mappings stay the same objects, and change with the generation. *key* gives what all
+    processes choose by, once it is needed.
     """
 
-    def __init__(self, models: Mapping[str, Model], runtime: Path) -> None:
+    def __init__(self, models: Mapping[str, Model], key: Callable[[], bytes]) -> None:
         self.models = models
         self.by_model: dict[str, Rollout] = {}
-        self._runtime = runtime
+        self._key = key
 
     def __repr__(self) -> str:
         return f"<Rollouts {self.by_model}>"
@@ -49,7 +48,7 @@ class Rollouts:
     @cached_property
     def selection(self) -> Selection:
         """The number that a share is compared with, by id; raises OSError without a directory."""
-        return Selection(read_key(sampling_key_file(self._runtime)), "split")
+        return Selection(self._key(), "split")
 
     def take(self, generation: Generation) -> None:
         """What *generation* says holds from now on."""
@@ -80,6 +79,12 @@ class Model:
         self.service: Service
         # The same below what is sampled and split: what it answers in the place of another model.
         self.core: Service
+        # The same below the cache.
+        self.uncached: Service
+        # What reads its answers, and what tells its requests apart, where it is sampled.
+        self.reader = reader_of(config)
+        self.slices = slices_of(config)
+        self.labelled = config.quality is not None
         self.preview: Preview | None = None
         if config.debug.preprocess:
             self.preview = Preview(steps=config.preprocess, info=lambda: pool.info)
@@ -121,6 +126,8 @@ class Model:
                 if seen is not None and self._rows == "always":
                     refuse_coupled(seen)
                 self._info = seen and client_info(seen, self._preprocess, self._postprocess)
+                if self._info is not None and self.reader is not None:
+                    fit(self.reader, self.config, self._info)
                 if seen is not None and self.ensemble is not None:
                     self.ensemble.bind(seen)
                 if seen is not None and self._parity is not None:
@@ -142,6 +149,10 @@ class Model:
             self._seen = self._info = None
         elif verdict:
             raise ConfigError(verdict)
+
+    def shadowed(self, *, cache: bool) -> Service:
+        """See `gateway.sampling.target.Target`."""
+        return self.core if cache else self.uncached
 
     def turn_away(self, body: Buffer) -> None:
         """See `Batch.turn_away`."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.config import Config, ModelConfig
     from gateway.exchange import ExchangeService
     from gateway.model import Model, Rollouts
+    from gateway.sampler import Sampler
     from gateway.stages.cache_options import ModelCacheConfig
     from gateway.stages.cost import Cost
     from gateway.stages.gate import Gate
@@ -106,11 +107,13 @@ def model_stack(
     quarantine: Quarantine | None = None,
     offload: Offload | None = None,
     rollouts: Rollouts | None = None,
+    sampler: Sampler | None = None,
 ) -> Service:
     """What every request for one model meets; *cost* is what is known of the model's runs.
 
     *quarantine* holds the questions that its workers have died of. *offload* is where the steps of
-    all models run that take long. *rollouts* says who answers in the place of whom.
+    all models run that take long. *rollouts* says who answers in the place of whom, *sampler* makes
+    the stages of models that are sampled.
 
     Nothing in it may hold on to *model*: that a reload has replaced it and that its last request
     is over is told by its end.
@@ -142,9 +145,10 @@ def model_stack(
         )
         return model.batch
 
-    layers: list[Callable[[Any], Any]] = []
+    cached: list[Callable[[Any], Any]] = []
     if (cache := config.cache) is not None:
-        layers += cache_layers(model, config, cache, caching, telemetry)
+        cached = cache_layers(model, config, cache, caching, telemetry)
+    layers: list[Callable[[Any], Any]] = []
     if config.postprocess:
         # Above Preprocess: it changes which outputs are asked for, before anything depends on it.
         layers.append(
@@ -210,8 +214,17 @@ def model_stack(
                 max_extra_load=hedge.max_extra_load,
             )
         )
-    model.core = stack(*layers, to=Balance(pool))
+    model.uncached = stack(*layers, to=Balance(pool))
+    model.core = stack(*cached, to=model.uncached)
     above: list[Callable[[Any], Any]] = []
+    if sampler is not None and model.slices is not None:
+        # Above Cache: otherwise figures and shadows would know of misses alone. Above Split: who
+        # is sampled is chosen before it is chosen who answers.
+        above.append(
+            partial(
+                sampler.stage, name=name, config=config, reader=model.reader, slices=model.slices
+            )
+        )
     if config.candidate is not None and rollouts is not None:
         # Above Cache: each of the two models has its own, and neither answers from the other's.
         above.append(

@@ -247,6 +247,7 @@ class GatewayProcess:
             async with asyncio.timeout(max(0.0, until - perf_counter())):
                 await self._gateway.gate.wait_empty()
                 await lane.closed()
+        await self._gateway.sampler.handover.finish(max(0.0, min(0.5, until - perf_counter())))
         self._gateway.gate.closed = True
         left = self._gateway.gate.inside
         await fallback.shutdown(timeout=max(0.0, min(1.0, until - perf_counter())))

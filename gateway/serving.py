@@ -12,6 +12,7 @@ import asyncio
 import os
 import weakref
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.caching import make_caching
@@ -19,6 +20,7 @@ from gateway.errors import ConfigError
 from gateway.model import Model, Rollouts
 from gateway.pipeline import exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
+from gateway.sampler import make_sampler, sampling_key
 from gateway.stages.gate import Gate
 from gateway.stages.offload import Offload, cores
 from gateway.stages.preview import Previews
@@ -77,8 +79,9 @@ class Gateway:
         self.outstanding = outstanding
         # One object for the whole life, which stages and servers hold: its content is replaced.
         self.models: dict[str, Model] = {}
-        self._rollouts = Rollouts(self.models, runtime)
+        self._rollouts = Rollouts(self.models, partial(sampling_key, config, runtime))
         self._rollouts.take(generation)
+        self.sampler = make_sampler(config, self.models, runtime, self.gate, telemetry)
         # A key of this life alone: what another process makes of a body cannot be told from it.
         self._secret = os.urandom(32)
         self._caching = make_caching(config.cache, telemetry=telemetry)
@@ -131,6 +134,7 @@ class Gateway:
             cost=None if before is None else before.cost,
             quarantine=None if before is None else before.quarantine,
             rollouts=self._rollouts,
+            sampler=self.sampler,
             offload=self._offload.counting(self.telemetry.shed.cell(name, "steps_busy")),
         )
         return model
@@ -172,6 +176,7 @@ class Gateway:
             self._begin = begin
             for pool, health in [(each.pool, each.config.health) for each in self.models.values()]:
                 begin(pool, health)
+            group.create_task(self.sampler.handover.run())
             # Pools may come at any time, so the group must not end with the last one.
             await asyncio.get_running_loop().create_future()
 

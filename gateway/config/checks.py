@@ -10,8 +10,10 @@ from gateway.config.backend import WorkerConfig
 from gateway.config.candidates import candidate, candidates
 from gateway.config.root import Config, ModelConfig
 from gateway.config.server import ServerConfig
+from gateway.config.shadows import shadow, shadows, slices
 from gateway.quality.probes.options import ProbeConfig
 from gateway.stages.debug_options import GoldenConfig
+from gateway.stages.sampling_options import SamplingConfig
 from gateway.stores.options import MEMORY, RedisConfig
 from gateway.stores.secrets import encryption_key, shared_secret
 from gateway.tls import TlsConfig
@@ -49,6 +51,8 @@ def model(section: ModelConfig) -> Iterator[tuple[str, str]]:
     files = [each.file for each in section.probes]
     for file in sorted({each for each in files if files.count(each) > 1}):
         yield "probes", f"the file {file} is there twice; expected each once"
+    yield from shadow(section)
+    yield from slices(section)
 
 
 def _quality(section: ModelConfig) -> Iterator[tuple[str, str]]:
@@ -92,6 +96,7 @@ def config(section: Config) -> Iterator[tuple[str, str]]:
             )
             yield "cache", message
     yield from candidates(section.models)
+    yield from shadows(section.models)
 
 
 def model_files(section: WorkerConfig) -> Iterator[tuple[str, str]]:
@@ -117,6 +122,15 @@ def model_files(section: WorkerConfig) -> Iterator[tuple[str, str]]:
                 yield "path", f"{chosen / 'model.onnx'} does not exist"
     except OSError as error:
         yield "path", f"{path} cannot be read: {error.strerror}"
+
+
+def sampling(section: SamplingConfig) -> Iterator[tuple[str, str]]:
+    """The secret is long enough to be one."""
+    try:
+        shared_secret(section.secret, "secret")
+    except ValueError as error:
+        key, _, why = str(error).partition(": ")
+        yield key, why
 
 
 def tls_files(section: TlsConfig) -> Iterator[tuple[str, str]]:
@@ -153,6 +167,7 @@ SECTIONS: dict[type[Struct], Check] = {
     Config: config,
     ModelConfig: model,
     RedisConfig: redis,
+    SamplingConfig: sampling,
     ServerConfig: server,
 }
 FILES: dict[type[Struct], Check] = {

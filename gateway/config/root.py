@@ -23,6 +23,8 @@ from gateway.stages.debug_options import DebugConfig, GoldenConfig
 from gateway.stages.hedge_options import HedgeConfig
 from gateway.stages.quality_options import QualityConfig
 from gateway.stages.retry_options import RetryConfig
+from gateway.stages.sampling_options import SamplingConfig
+from gateway.stages.shadow_options import ShadowConfig
 from gateway.stores.options import CacheConfig
 from gateway.units import Share
 from gateway.upstream.options import (
@@ -115,8 +117,22 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             description="Sets that are asked again and again, and whose answers must not change.",
         ),
     ] = ()
+    shadow: Annotated[
+        ShadowConfig | tuple[ShadowConfig, ...] | None,
+        Meta(
+            max_length=16,
+            description="One model that is asked what this one is asked, or a list of them.",
+        ),
+    ] = None
     golden: GoldenConfig | None = None
     debug: DebugConfig = DebugConfig()
+
+    @property
+    def shadows(self) -> tuple[ShadowConfig, ...]:
+        """The section ``shadow`` as a list, however many there are."""
+        if self.shadow is None:
+            return ()
+        return (self.shadow,) if isinstance(self.shadow, ShadowConfig) else self.shadow
 
 
 # A model's name is a part of paths, of socket names and of metric labels.
@@ -140,4 +156,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tuple[WebhookConfig, ...],
         Meta(max_length=16, description="Who is told of decisions and alarms."),
     ] = ()
+    sampling: SamplingConfig = SamplingConfig()
     models: Annotated[dict[ModelName, ModelConfig], Meta(min_length=1, max_length=1024)]

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gateway.lab import LabError
+from gateway.wire.prediction import Prediction, find_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,43 +17,10 @@ if TYPE_CHECKING:
     from gateway.wire.model import TensorSpec
     from gateway.wire.tensor import Array
 
-_WHOLE = frozenset({"BOOL", "BYTES", "INT8", "INT16", "INT32", "INT64",
-                    "UINT8", "UINT16", "UINT32", "UINT64"})  # fmt: skip
+__all__ = ["Prediction", "columns_of", "numbers_of", "predicted_of", "prediction_of", "scores_of"]
+
 # A label is given where its score is above this.
 _HALF = 0.5
-Rule = Literal["class", "argmax", "labels", "above half", "value"]
-_RULES: dict[Task, tuple[Rule, ...]] = {
-    "classification": ("class", "argmax"),
-    "multilabel": ("labels", "above half"),
-    "regression": ("value",),
-}
-_SAYS: dict[Task, str] = {
-    "classification": "no output says a class: expected one whole number or text a row, or a row "
-    "of two or more floats",
-    "multilabel": "no output says labels: expected a row of two or more whole numbers or floats",
-    "regression": "no output says a number: labels are fractions, so one float a row is "
-    "expected (classes are whole numbers or names)",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Which output says what is predicted, and how; *scores* is a row of floats beside it.
-
-    "class": it is the class. "argmax": its highest column is. "labels": 0 or 1 a label. "above
-    half": a score a label. "value": it is the number.
-    """
-
-    output: TensorSpec
-    rule: Rule
-    scores: TensorSpec | None = None
-
-    @property
-    def outputs(self) -> list[TensorSpec]:
-        """What to ask for."""
-        if self.scores is None or self.scores.name == self.output.name:
-            return [self.output]
-        return [self.output, self.scores]
 
 
 def prediction_of(
@@ -64,54 +31,11 @@ def prediction_of(
     task: Task = "classification",
     scores: str | None = None,
 ) -> Prediction:
-    """Where the prediction is found among *outputs*, and the scores behind it.
-
-    The output *name*, else the first one that fits the *task*: for classes one with one whole
-    number or text a row, or one with a row of two or more floats. *scores* names the output of
-    scores, else it is the first one with such a row. Raises LabError where there is none.
-    """
-    shown = ", ".join(f"{one.name} {one.datatype} {list(one.shape)}" for one in outputs)
-    candidates = list(outputs) if name is None else [one for one in outputs if one.name == name]
-    if not candidates:
-        raise LabError(f"no output '{name}'; the model has: {shown}")
-    for rule in _RULES[task]:
-        for one in candidates:
-            if _fits(one, rule, bare=bare):
-                return Prediction(one, rule, _scores(outputs, one, rule, scores, shown, bare=bare))
-    raise LabError(f"{_SAYS[task]}; the model has: {shown}")
-
-
-def _scores(
-    outputs: Sequence[TensorSpec],
-    output: TensorSpec,
-    rule: Rule,
-    name: str | None,
-    shown: str,
-    *,
-    bare: bool,
-) -> TensorSpec | None:
-    rows = [one for one in outputs if _fits(one, "argmax", bare=bare)]
-    if name is not None:
-        named = [one for one in rows if one.name == name]
-        if not named:
-            raise LabError(f"no output '{name}' with a row of floats; the model has: {shown}")
-        return named[0]
-    if rule == "argmax":
-        return output
-    return rows[0] if rows and rule == "class" else None
-
-
-def _fits(spec: TensorSpec, rule: Rule, *, bare: bool) -> bool:
-    row = spec.shape if bare else spec.shape[1:]
-    single = all(size in {1, -1} for size in row)
-    wide = len(row) == 1 and row[0] != 1
-    if rule == "class":
-        return spec.datatype in _WHOLE and single
-    if rule == "labels":
-        return spec.datatype in _WHOLE - {"BYTES"} and wide
-    if rule == "value":
-        return spec.datatype not in _WHOLE and single
-    return spec.datatype not in _WHOLE and wide
+    """As `find_prediction`; raises LabError."""
+    try:
+        return find_prediction(outputs, name, bare=bare, task=task, scores=scores)
+    except ValueError as error:
+        raise LabError(str(error)) from None
 
 
 def numbers_of(array: Array, spec: TensorSpec) -> Array:

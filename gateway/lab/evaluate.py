@@ -25,9 +25,9 @@ from gateway.lab.tables import show
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gateway.lab.answers import Prediction
     from gateway.lab.client import Protocol
     from gateway.lab.dataset import Dataset
+    from gateway.wire.prediction import Prediction
     from gateway.wire.tensor import Array
 
 # So many rows that changed are named.

@@ -19,9 +19,9 @@ from gateway.lab import LabError
 from gateway.lab.answers import predicted_of, scores_of
 
 if TYPE_CHECKING:
-    from gateway.lab.answers import Prediction
     from gateway.lab.client import Client
     from gateway.lab.dataset import Dataset
+    from gateway.wire.prediction import Prediction
     from gateway.wire.tensor import Array
 
 # Scores of one row differ with the batch it is in by rounding, and by far less than this.

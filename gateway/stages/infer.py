@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from gateway.errors import ModelNotFound, NoReadyEndpoint
+from gateway.errors import InvalidRequest, ModelNotFound, NoReadyEndpoint
 from gateway.exchange import NamingCodec
+from gateway.wire.inline_labels import INPUT, PARAMETER
 from gateway.wire.probe import PRIORITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from gateway.exchange import Answer, Exchange
@@ -58,6 +59,29 @@ class Served(Protocol):
     @property
     def repeats(self) -> Callable[[bytes], CachedRepeat | None] | None:
         """What may be given again past the stages, by the cache's key; None where nothing may."""
+        ...
+
+    @property
+    def slices(self) -> Slicing | None:
+        """What its Sample stage tells requests apart by; None without that stage."""
+        ...
+
+    @property
+    def labelled(self) -> bool:
+        """Whether labels may come with requests."""
+        ...
+
+
+class Slicing(Protocol):
+    """The tags by which the figures of a model are told apart."""
+
+    @property
+    def tags(self) -> Sequence[object]:
+        """What there is; nothing to ask for where that is empty."""
+        ...
+
+    def place(self, headers: Mapping[str, str], parameters: Mapping[str, Any] | None) -> int:
+        """The place of the values of one request."""
         ...
 
 
@@ -117,8 +141,8 @@ class Infer:
         if tenant:
             request.tenant = tenant
         request.priority = PRIORITY if request.trace.probe else request.priority
-        if model.placed_by:
-            request.trace.affinity = _header(exchange, model.placed_by)
+        if model.slices is not None or model.placed_by or request.labels is not None:
+            _introduce(request, exchange, model)
         response = await model.service(request)
         if key is not None and questions is not None and exchange.trace.age is not None:
             # Asked again: what is asked once is not worth remembering.
@@ -189,6 +213,22 @@ class Infer:
     def _unknown(self, name: str) -> ModelNotFound:
         known = ", ".join(sorted(self._models))
         return ModelNotFound(f"unknown model '{name}'; this server has: {known}")
+
+
+def _introduce(request: InferRequest, exchange: Exchange, model: Served) -> None:
+    """Tell the stages of *model* what they need to know of *exchange*; raises InvalidRequest."""
+    if model.placed_by:
+        request.trace.affinity = _header(exchange, model.placed_by)
+    slices = model.slices
+    if slices is not None:
+        request.inference_id = exchange.inference_id
+        if slices.tags:
+            request.slice = slices.place(exchange.headers, request.parameters)
+    if request.labels is not None and not model.labelled:
+        raise InvalidRequest(
+            f"model '{exchange.model}' takes no labels, as its configuration has no section "
+            f"quality; leave out the parameter '{PARAMETER}' and the input '{INPUT}'"
+        )
 
 
 def _header(exchange: Exchange, name: str) -> bytes:

@@ -30,6 +30,8 @@ class Preview:
     placed_by = ""
     questions = None
     repeats = None
+    slices = None
+    labelled = False
 
     def __init__(
         self,

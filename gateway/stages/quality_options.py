@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.stages.sampling_options import SliceConfig
 from gateway.units import Duration, Share
 
 ClassName = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -42,8 +43,8 @@ class LabelsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ] = 30 * 86400.0
 
 
-Least = Annotated[float, Meta(ge=0, le=1, description="At least this.")]
-Most = Annotated[float, Meta(ge=0, description="At most this.")]
+Least = Annotated[float | None, Meta(ge=0, le=1, description="At least this.")]
+Most = Annotated[float | None, Meta(ge=0, description="At most this.")]
 
 
 class TargetsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,25 +55,25 @@ class TargetsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     positive class of two, else the mean over classes.
     """
 
-    accuracy: Least | None = None
-    balanced_accuracy: Least | None = None
-    subset_accuracy: Least | None = None
-    precision: Least | None = None
-    recall: Least | None = None
-    f1: Least | None = None
-    specificity: Least | None = None
-    matthews: Least | None = None
-    kappa: Least | None = None
-    roc_auc: Least | None = None
-    average_precision: Least | None = None
-    r2: Least | None = None
-    brier: Most | None = None
-    log_loss: Most | None = None
-    ece: Most | None = None
-    hamming_loss: Most | None = None
-    mae: Most | None = None
-    rmse: Most | None = None
-    error_p90: Most | None = None
+    accuracy: Least = None
+    balanced_accuracy: Least = None
+    subset_accuracy: Least = None
+    precision: Least = None
+    recall: Least = None
+    f1: Least = None
+    specificity: Least = None
+    matthews: Least = None
+    kappa: Least = None
+    roc_auc: Least = None
+    average_precision: Least = None
+    r2: Least = None
+    brier: Most = None
+    log_loss: Most = None
+    ece: Most = None
+    hamming_loss: Most = None
+    mae: Most = None
+    rmse: Most = None
+    error_p90: Most = None
 
     def wanted(self) -> dict[str, float]:
         """The targets that are set, by the name of their figure."""
@@ -146,6 +147,26 @@ class QualityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             )
         ),
     ] = 1.0
+    slices: Annotated[
+        tuple[SliceConfig, ...],
+        Meta(
+            max_length=8,
+            description=(
+                "Tags by which figures are told apart, such as {name: region, header: x-region}. "
+                "Danger: whoever sends the header chooses where a request counts."
+            ),
+        ),
+    ] = ()
+    questions: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Whether equal questions are recognised in a model without a cache too, so that "
+                "repeats do not make figures look surer than they are. It costs a hash of the "
+                "inputs."
+            )
+        ),
+    ] = False
     level: Annotated[
         float,
         Meta(gt=0.5, lt=1, description="How sure the intervals of all figures are."),

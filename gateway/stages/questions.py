@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # What a remembered request weighs besides its body and its tensors.
 _OVERHEAD: Final = 600
+# What the label of a row weighs.
+_LABEL: Final = 100
 # Spellings of a model's target (versions, queries) whose start of a digest is kept.
 _TARGETS: Final = 256
 _NO_TRACE: Final = Trace()
@@ -104,6 +106,7 @@ class Questions:
             rules=exchange.rules,
             key=known.key,
             form=known.form,
+            labels=known.labels,
         )
 
     def remember(self, key: bytes, exchange: Exchange, request: InferRequest) -> None:
@@ -125,5 +128,8 @@ class Questions:
             trace=_NO_TRACE,
             key=request.key,
             form=request.form,
+            # Part of the body: the same body has the same.
+            labels=request.labels,
         )
-        self._memory.put(key, kept, _OVERHEAD + sum(tensor.nbytes for tensor in inputs))
+        size = _OVERHEAD + sum(tensor.nbytes for tensor in inputs)
+        self._memory.put(key, kept, size + _LABEL * len(request.labels or ()))

@@ -13,6 +13,7 @@ from gateway.telemetry.cells import Family, GaugeCell, HistogramCell, SumCell
 from gateway.telemetry.figures import FigureMetrics
 from gateway.telemetry.probes import ProbeMetrics
 from gateway.telemetry.quality import QualityMetrics
+from gateway.telemetry.sampling import SamplingMetrics
 from gateway.telemetry.snapshot import Snapshot, encode
 
 if TYPE_CHECKING:
@@ -250,7 +251,10 @@ class Telemetry:
             "infergate_process_open_fds", "File descriptors that a process has open.", "process"
         )
 
-        self.quality = QualityMetrics(counter, gauge)
+        self.quality, self.sampling = (
+            QualityMetrics(counter, gauge),
+            SamplingMetrics(counter, gauge),
+        )
 
     def __repr__(self) -> str:
         return f"<Telemetry {self.process} {len(self.families)} families>"

@@ -130,7 +130,9 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     clients' requests that a batch merged into this one; *attempts* counts how often it has been
     sent, *avoid* names the endpoints that failed it,
     *kills* counts those that died while they had it. *tenant* is whoever asks,
-    where that is known. *finish*, where it is set, makes the model's
+    where that is known. *inference_id* is the id of `gateway.exchange.Exchange`, *slice* the place
+    of its values of the model's slices, where the model is sampled; *labels* are what is true of
+    each row, where the caller says so. *finish*, where it is set, makes the model's
     inputs of *inputs*, rows apart, and is left to whoever merges, as it costs the same for many
     rows as for one. *inputs*, *outputs* and *parameters* are never changed in place.
     """
@@ -153,6 +155,8 @@ class InferRequest(msgspec.Struct, eq=False, gc=False):
     tenant: str = ""
     finish: Finish | None = None
     inference_id: str = ""
+    slice: int = 0
+    labels: tuple[Any, ...] | None = None
 
     def __repr__(self) -> str:
         return f"<InferRequest {self.model} id={self.id!r} {list(self.inputs)}>"

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from gateway.errors import InvalidRequest, Unsupported
+from gateway.errors import InvalidRequest
+from gateway.wire.inline_labels import PARAMETER, given_labels
 from gateway.wire.message import NEVER, NO_RULES, CacheRules, InferRequest, Trace
-from gateway.wire.oip_binary import Blobs, binary_input, raw_input
-from gateway.wire.oip_columns import columns
+from gateway.wire.oip_binary import Blobs, raw_input
+from gateway.wire.oip_inputs import Input, read_inputs
 from gateway.wire.oip_json import MAX_DEPTH, PLAIN, depth_of, explain
 from gateway.wire.oip_parameters import (
     BINARY,
     Output,
     Parameters,
-    is_count,
     obey,
     requested_outputs,
 )
@@ -31,26 +31,17 @@ from gateway.wire.tensor import Buffer, Tensor
 if TYPE_CHECKING:
     from gateway.wire.signature import Signature
 
-_NO_DATA: Final = msgspec.Raw(b"")
 _T = TypeVar("_T")
 
 
-class _Input(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    name: str
-    shape: tuple[int, ...]
-    datatype: str
-    data: msgspec.Raw = _NO_DATA
-    parameters: Parameters | None = None
-
-
 class _Request(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    inputs: list[_Input]
+    inputs: list[Input]
     id: str | None = None
     parameters: Parameters | None = None
     outputs: list[Output] | None = None
 
 
-class _LaxInput(_Input, forbid_unknown_fields=False, gc=False):
+class _LaxInput(Input, forbid_unknown_fields=False, gc=False):
     pass
 
 
@@ -116,12 +107,16 @@ def decode_request(
     if header_length == 0:
         raw = (raw_input(body, signature),)
         return InferRequest(model, raw, deadline=deadline, trace=trace, rules=rules, form=BINARY)
-    document, inputs = _read(body, signature, header_length)
+    document, inputs, labels = _read(body, signature, header_length)
     request = InferRequest(
         model, inputs, id=document.id or "", deadline=deadline, trace=trace, rules=rules
     )
     if document.parameters:
         obey(document.parameters, request, arrived)
+    if labels is not None or (document.parameters and PARAMETER in document.parameters):
+        rows = request.rows if signature.model.batched else 1
+        said = (document.parameters or {}).get(PARAMETER)
+        request.labels = given_labels(said, labels, rows)
     if document.outputs:
         request.outputs = requested_outputs(document.outputs, signature)
     elif request.form != BINARY:
@@ -181,15 +176,15 @@ def decode_plain(  # noqa: PLR0917 - names would cost a tenth of the whole
 
 def _read(
     body: Buffer, signature: Signature, header_length: int | None
-) -> tuple[_Request, tuple[Tensor, ...]]:
+) -> tuple[_Request, tuple[Tensor, ...], Tensor | None]:
     if header_length is None:
         document = _parse(body)
-        return document, _inputs(document.inputs, signature, None)
+        return document, *read_inputs(document.inputs, signature, None)
     blobs = Blobs(body, header_length)
     document = _parse(body[:header_length])
-    inputs = _inputs(document.inputs, signature, blobs)
+    inputs, labels = read_inputs(document.inputs, signature, blobs)
     blobs.check_used_up()
-    return document, inputs
+    return document, inputs, labels
 
 
 def _parse(body: Buffer) -> _Request:
@@ -210,79 +205,3 @@ def _parse(body: Buffer) -> _Request:
         return _decode_lax(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(explain(error, "", body)) from None
-
-
-def _inputs(given: list[_Input], signature: Signature, blobs: Blobs | None) -> tuple[Tensor, ...]:
-    if signature.table is not None:
-        found = [_blob(item, blobs) for item in given]
-        return columns(given, found, signature, signature.table)
-    tensors = []
-    expected = signature.inputs
-    for item in given:
-        name = item.name
-        check = expected.get(name)
-        if check is None:
-            raise signature.unknown_input(name)
-        if item.datatype != check.datatype:
-            raise InvalidRequest(
-                f"input '{name}': datatype '{item.datatype[:16]}' given, {check.datatype} expected"
-            )
-        if item.parameters is None and item.data is not _NO_DATA:
-            data: Buffer = check.from_json(item.shape, item.data)
-        else:
-            size = _binary_size(item)
-            if size is None:
-                data = check.from_json(item.shape, item.data)
-            elif blobs is None:
-                raise _no_length(name)
-            else:
-                data = binary_input(blobs.take(size, name), check, item.shape)
-        tensors.append(Tensor(name, item.datatype, item.shape, data))
-    if len(tensors) != len(expected) or len(tensors) != 1:
-        signature.check_names([tensor.name for tensor in tensors])
-        signature.check_rows(tensors)
-    return tuple(tensors)
-
-
-def _blob(item: _Input, blobs: Blobs | None) -> Buffer | None:
-    size = _binary_size(item)
-    if size is None:
-        return None
-    if blobs is None:
-        raise _no_length(item.name)
-    return blobs.take(size, item.name)
-
-
-def _no_length(name: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"input '{name}': binary_data_size is set, "
-        "but the header Inference-Header-Content-Length is missing"
-    )
-
-
-def _binary_size(item: _Input) -> int | None:
-    """Where the data of *item* is: the size of its blob, or None for ``data``."""
-    parameters = item.parameters or {}
-    sources = [
-        source
-        for source, present in (
-            ("data", item.data is not _NO_DATA),
-            ("binary_data_size", "binary_data_size" in parameters),
-            ("shared_memory_region", "shared_memory_region" in parameters),
-        )
-        if present
-    ]
-    if len(sources) != 1:
-        raise InvalidRequest(
-            f"input '{item.name}': exactly one of 'data', 'binary_data_size' in 'parameters' and "
-            "'shared_memory_region' in 'parameters' must be set, found "
-            + (" and ".join(f"'{source}'" for source in sources) or "none")
-        )
-    if sources[0] == "shared_memory_region":
-        raise Unsupported(f"input '{item.name}': shared memory is not offered; send the data")
-    if sources[0] == "data":
-        return None
-    size = parameters["binary_data_size"]
-    if not is_count(size):
-        raise InvalidRequest(f"input '{item.name}': binary_data_size must be an integer from 0")
-    return int(size)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from gateway.errors import InvalidRequest, Unsupported
+from gateway.wire.inline_labels import PARAMETER
 from gateway.wire.message import RequestedOutput
 from gateway.wire.oip_json import BINARY_ONLY, binary_only
 
@@ -23,7 +24,7 @@ Parameters: TypeAlias = dict[str, str | int | float | bool]
 BINARY: Final = "binary"
 
 # What the transport itself obeys, and so keeps from the model.
-_TRANSPORT: Final = frozenset({"timeout", "priority", "binary_data_output"})
+_TRANSPORT: Final = frozenset({"timeout", "priority", "binary_data_output", PARAMETER})
 _SEQUENCE: Final = frozenset({"sequence_id", "sequence_start", "sequence_end"})
 _FLAGS: Final = frozenset({"binary_data_output", "sequence_start", "sequence_end"})
 

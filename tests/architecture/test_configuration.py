@@ -17,7 +17,12 @@ from gateway.config.root import Config
 from tests.support.tree import ROOT
 
 # What the annotated file sets although there is a default, and says so.
-SET_HERE = {"models.digits.preprocess", "models.digits.cache"}
+SET_HERE = {
+    "models.digits.preprocess",
+    "models.digits.cache",
+    "models.digits.quality",
+    "models.digits.quality.classes",
+}
 
 
 def leaves(path: str, section: type[Struct], values: object) -> list[tuple[str, Any, Any]]:

@@ -60,6 +60,8 @@ LAWS = [
     ("Rescue", "Admission", "the one place where an error becomes an answer"),
     ("Deadline", "Admission", "all that waits spends one budget"),
     ("Admission", "Infer", "shedding comes before the body is decoded"),
+    ("Sample", "Cache", "otherwise accuracy and shadows would cover misses only"),
+    ("Sample", "Split", "who is sampled does not depend on who answers"),
     ("Split", "Cache", "neither of two models answers from the other's cache"),
     ("Cache", "Preprocess", "a hit costs no processor time"),
     ("Cache", "Postprocess", "what is kept is finished"),
@@ -103,8 +105,8 @@ def test_the_stages_stand_in_their_order(gateway: Gateway) -> None:
     """The list, from the outside in."""
     assert names(gateway.service) == ["Observe", "Rescue", "Deadline", "Admission", "Infer"]
     assert names(gateway.models["full"].service) == [
-        "Split", "Cache", "Postprocess", "Preprocess", "Augment", "Batch", "Retry", "Hedge",
-        "Balance",
+        "Sample", "Split", "Cache", "Postprocess", "Preprocess", "Augment", "Batch", "Retry",
+        "Hedge", "Balance",
     ]  # fmt: skip
 
 

@@ -249,6 +249,8 @@ class Model:
     questions = None
     placed_by = ""
     repeats = None
+    slices = None
+    labelled = False
 
     def __init__(self, fleet: Fleet) -> None:
         self.service = fleet.batch

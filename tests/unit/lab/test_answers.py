@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from gateway.lab import LabError
-from gateway.lab.answers import Prediction, columns_of, predicted_of, prediction_of, scores_of
+from gateway.lab.answers import columns_of, predicted_of, prediction_of, scores_of
 from gateway.wire.model import TensorSpec
+from gateway.wire.prediction import Prediction
 from gateway.wire.tensor import Array
 
 LABEL = TensorSpec("label", "INT64", (-1,))

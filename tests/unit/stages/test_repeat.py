@@ -25,6 +25,8 @@ class Served:
 
     placed_by = ""
     repeats = None
+    slices = None
+    labelled = False
 
     def __init__(self) -> None:
         self.info: Any = object()

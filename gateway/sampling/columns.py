@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Columns: notes of answered requests become samples, as many at once as are alike.
+
+A note costs about a microsecond here, a row of a batch much less: Python goes over the notes, numpy
+over the rows.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from gateway.wire.samples import CACHED, FULL, Samples
+from gateway.wire.tensor import NUMPY, split_elements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gateway.sampling.note import Note
+    from gateway.sampling.reading import Read, Reader
+    from gateway.wire.message import InferResponse, Rows
+    from gateway.wire.samples import Column, Role
+    from gateway.wire.tensor import Array, Tensor
+
+# Classes up to which the probabilities of all are kept, and how many are beyond that.
+ALL_CLASSES: Final = 64
+TOP: Final = 16
+_KEY: Final = 16
+# An odd number, so that no two rows of a batch get the same: 2^64 by the golden ratio.
+_SPREAD: Final = 0x9E37_79B9_7F4A_7C15
+_WRAP: Final = (1 << 64) - 1
+
+# (name, datatype, what a row is) of each output.
+Form = tuple[tuple[str, str, tuple[int, ...]], ...]
+
+
+def form_of(response: InferResponse, *, bare: bool) -> Form:
+    """What *response* has, the number of its rows left out."""
+    outputs = response.outputs if response.rows is None else response.rows.outputs
+    return tuple([
+        (each.name, each.datatype, each.shape if bare else each.shape[1:]) for each in outputs
+    ])  # fmt: skip
+
+
+def groups(
+    notes: Iterable[Note], *, bare: bool
+) -> dict[tuple[str, str, Form], list[tuple[int, Note]]]:
+    """*notes* and their places by digest, version and form: what can be read together."""
+    found: dict[tuple[str, str, Form], list[tuple[int, Note]]] = {}
+    last: Rows | None = None
+    form: Form = ()
+    for at, note in enumerate(notes):
+        response = note.response
+        # Rows of one batch follow each other.
+        if last is None or response.rows is not last:
+            last = response.rows
+            form = form_of(response, bare=bare)
+        found.setdefault((note.digest, response.version, form), []).append((at, note))
+    return found
+
+
+def read(reader: Reader, form: Form, notes: Sequence[Note], rows: int) -> Read | None:
+    """What the answers of *notes* say, *rows* rows in all; None where they do not say it.
+
+    Raises ValueError where they have other rows than their requests.
+    """
+    plan = reader.plan
+    if plan is None:
+        return None
+    wanted = set(plan.names)
+    arrays = {
+        name: _array(notes, at, datatype, row, rows)
+        for at, (name, datatype, row) in enumerate(form)
+        if name in wanted
+    }
+    return reader.read(arrays)
+
+
+def _array(notes: Sequence[Note], at: int, datatype: str, row: tuple[int, ...], rows: int) -> Array:
+    """Output *at* of all *notes*, [rows, …]."""
+    if datatype == "BYTES":
+        elements = list(chain.from_iterable(
+            split_elements(tensor.data, _count(tensor.shape), tensor.name)
+            for tensor in (note.response.outputs[at] for note in notes)
+        ))  # fmt: skip
+        texts = np.empty(len(elements), dtype=object)
+        texts[:] = elements
+        return texts.reshape(rows, *row)
+    parts: list[Any] = []
+    whole: Rows | None = None
+    tensor: Tensor | None = None
+    start = stop = 0
+
+    def close() -> None:
+        if tensor is not None:
+            size = len(tensor.data) // tensor.rows
+            parts.append(memoryview(tensor.data)[start * size : stop * size])
+
+    for note in notes:
+        response = note.response
+        if response.rows is None:
+            close()
+            whole = tensor = None
+            parts.append(response.outputs[at].data)
+        elif response.rows is whole and response.row == stop:
+            stop += 1
+        else:
+            close()
+            whole = response.rows
+            tensor = whole.outputs[at]
+            start, stop = response.row, response.row + 1
+    close()
+    array = np.frombuffer(b"".join(parts), NUMPY[datatype]).reshape(rows, *row)
+    # BF16 is the upper half of a float32.
+    return (array.astype(np.uint32) << 16).view(np.float32) if datatype == "BF16" else array
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for extent in shape:
+        count *= extent
+    return count
+
+
+def samples(
+    notes: Sequence[Note],
+    found: Read,
+    *,
+    model: str,
+    name: str,
+    role: Role,
+    digest: str,
+    version: str,
+    slices: list[dict[str, str]],
+) -> Samples:
+    """The answers of *notes*, of one model file, as the samples that are handed over."""
+    counts = [note.rows for note in notes]
+    total = sum(counts)
+    single = total == len(notes)
+
+    def by_row(values: list[Any], dtype: Any) -> Column:  # noqa: ANN401 - any dtype
+        column = np.array(values, dtype=dtype)
+        return column if single else np.repeat(column, counts)
+
+    def listed(value: Callable[[Note], str]) -> tuple[list[str], Column]:
+        places: dict[str, int] = {}
+        found = [places.setdefault(value(note), len(places)) for note in notes]
+        return list(places), by_row(found, np.uint16)
+
+    ids = [note.id for note in notes]
+    rows = np.zeros(total, dtype=np.uint32)
+    if not single:
+        ids = list(chain.from_iterable(map(repeat, ids, counts)))
+        rows = np.concatenate([np.arange(count, dtype=np.uint32) for count in counts])
+    endpoints, endpoint = listed(lambda note: note.endpoint)
+    tenants, tenant = listed(lambda note: note.tenant)
+    used, slice_ = np.unique(by_row([note.slice for note in notes], np.uint16), return_inverse=True)
+    scores, columns = quantised(found)
+    return Samples(
+        model=model,
+        name=name,
+        digest=digest,
+        version=version,
+        role=role,
+        ids=ids,
+        rows=rows,
+        times=by_row([note.time for note in notes], np.float64),
+        endpoints=endpoints,
+        endpoint=endpoint,
+        tenants=tenants,
+        tenant=tenant,
+        slices=[slices[place] for place in used.tolist()],
+        slice=slice_.astype(np.uint16),
+        flags=by_row([0 if note.trace.age is None else CACHED for note in notes], np.uint8),
+        pi=by_row([note.pi for note in notes], np.float32),
+        question=_questions(notes, total, single=single),
+        predicted=found.predicted,
+        scores=scores,
+        columns=columns,
+        labels=_labels(notes),
+    )
+
+
+def _labels(notes: Sequence[Note]) -> list[Any] | None:
+    if all(note.labels is None for note in notes):
+        return None
+    return list(chain.from_iterable(
+        repeat(None, note.rows) if note.labels is None else note.labels for note in notes
+    ))  # fmt: skip
+
+
+def _questions(notes: Sequence[Note], total: int, *, single: bool) -> Column:
+    """Half of each row's key; what is keyed as a whole has one for each of its rows."""
+    keys = [note.key for note in notes]
+    if not any(keys):
+        return np.zeros(total, dtype=np.uint64)
+    if single and all(key is not None and len(key) == _KEY for key in keys):
+        return np.frombuffer(b"".join(filter(None, keys)), "<u8")[::2].astype(np.uint64)
+    questions: list[int] = []
+    for note in notes:
+        key, rows = note.key, note.rows
+        if key is None:
+            questions += [0] * rows
+        elif len(key) == _KEY * rows:
+            questions += [_half(key[at : at + _KEY]) for at in range(0, len(key), _KEY)]
+        else:
+            whole = _half(key[:_KEY])
+            questions += [(whole + row * _SPREAD) & _WRAP for row in range(rows)]
+    return np.array(questions, dtype=np.uint64)
+
+
+def _half(key: bytes) -> int:
+    return int.from_bytes(key[: _KEY // 2], "little")
+
+
+def quantised(found: Read) -> tuple[Column | None, Column | None]:
+    """The probabilities as parts of `FULL`, and of which classes they are where not of all."""
+    values, columns = found.probabilities, found.columns
+    if values is None:
+        return None, None
+    if columns is not None:
+        # A class that nobody has configured has no place.
+        values = np.where(columns < 0, 0.0, values)
+        columns = np.maximum(columns, 0)
+    elif values.shape[1] > ALL_CLASSES and found.predicted.dtype != np.uint64:
+        highest = np.argpartition(values, -TOP, axis=1)[:, -TOP:]
+        order = np.argsort(-np.take_along_axis(values, highest, axis=1), axis=1, kind="stable")
+        columns = np.take_along_axis(highest, order, axis=1)
+        values = np.take_along_axis(values, columns, axis=1)
+    scores = np.rint(values * FULL).astype(np.uint16)
+    return scores, None if columns is None else columns.astype(np.uint16)
+
+
+def distance(live: Read, shadow: Read) -> Column | None:
+    """The largest difference of a probability, or that of the values, of each row [n] float32."""
+    if live.predicted.dtype == np.float64:
+        return np.asarray(np.abs(live.predicted - shadow.predicted), dtype=np.float32)
+    one, other = live.probabilities, shadow.probabilities
+    if one is None or other is None or live.columns is not None or shadow.columns is not None:
+        return None
+    return np.asarray(np.abs(one - other).max(axis=1), dtype=np.float32)

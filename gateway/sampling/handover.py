@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handover: a few times a second, what all models have noted is read and sent off.
+
+That is done in pieces of about half a millisecond, between which the event loop serves requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from gateway.wire.samples import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.sampling.mirror import Mirror
+    from gateway.sampling.outlet import Outlet
+    from gateway.sampling.recorder import Recorder
+    from gateway.telemetry import Telemetry
+    from gateway.wire.samples import Samples
+
+# Seconds. Figures are to follow a label within a second.
+INTERVAL: Final = 0.1
+# Notes that are read in one turn of the event loop.
+AT_ONCE: Final = 256
+
+
+class Handover:
+    """Empties recorders into *outlet*, and has their mirrors decide, every *interval* seconds."""
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        *,
+        telemetry: Telemetry,
+        interval: float = INTERVAL,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._outlet = outlet
+        self._telemetry = telemetry
+        self._interval = interval
+        self._sleep = sleep
+        self._recorders: dict[Recorder, tuple[Mirror, ...]] = {}
+        self._retired: set[Recorder] = set()
+        self._some = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Handover {list(self._recorders)} {self._outlet!r}>"
+
+    def add(self, recorder: Recorder, mirrors: tuple[Mirror, ...] = ()) -> None:
+        """Empty *recorder* from now on, and have *mirrors* decide."""
+        self._recorders[recorder] = mirrors
+        self._some.set()
+
+    def retire(self, recorder: Recorder) -> None:
+        """The last request that *recorder* could note is over: forget it once it is empty."""
+        if recorder in self._recorders:
+            self._retired.add(recorder)
+
+    async def run(self) -> None:
+        """Work until cancelled, from when there is something to do."""
+        await self._some.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._outlet.run())
+            while True:
+                await self._sleep(self._interval)
+                await self.empty()
+
+    async def empty(self) -> None:
+        """Hand over all that has been noted until now."""
+        for recorder, mirrors in list(self._recorders.items()):
+            for mirror in mirrors:
+                mirror.decide()
+            # Not for ever: whoever notes faster than this must not keep the others waiting.
+            for _ in range(1 + len(recorder.notes) // AT_ONCE):
+                for made in recorder.take(AT_ONCE):
+                    self._offer(recorder, made)
+                await self._sleep(0)
+            lost = recorder.take_lost()
+            if lost is not None and not self._outlet.offer(encode(lost)):
+                recorder.return_lost(lost)
+            if recorder in self._retired and not recorder and not any(mirrors):
+                for mirror in mirrors:
+                    mirror.retire()
+                self._retired.discard(recorder)
+                del self._recorders[recorder]
+
+    async def finish(self, patience: float) -> None:
+        """Hand over what is left at the end of the process, within *patience* seconds."""
+        if not self._recorders:
+            return
+        await self.empty()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._outlet.emptied()
+
+    def _offer(self, recorder: Recorder, made: Samples) -> None:
+        rows = len(made)
+        if self._outlet.offer(encode(made)):
+            self._telemetry.sampling.samples.cell(recorder.model, made.role).value += rows
+        else:
+            recorder.lose("control_slow" if self._outlet.up else "control_down", rows)
