@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gateway.errors import DeadlineExceeded
 from gateway.stages.balance import Balance
 from gateway.stages.batch import Batch
 from gateway.stages.retry import Retry
@@ -274,6 +275,23 @@ class Fleet:
 def soon(seconds: float = 0.002) -> float:
     """A deadline that passes while a test waits for it."""
     return perf_counter() + seconds
+
+
+async def too_late(fleet: Fleet, where: str) -> None:
+    """Ask *fleet* until a deadline has passed *where*, as the error says.
+
+    On a busy machine a short one is over sooner than the request gets there.
+    """
+    patience = 0.002
+    while True:
+        try:
+            await fleet.ask(request(deadline=soon(patience)))
+        except DeadlineExceeded as error:
+            if where in str(error):
+                return
+        else:
+            raise AssertionError("it was answered")
+        patience *= 4
 
 
 async def gather_behind(
