@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.config import Config, ModelConfig
     from gateway.exchange import ExchangeService
     from gateway.model import Model, Rollouts
+    from gateway.profiler import Profiler
     from gateway.sampler import Sampler
     from gateway.stages.cache_options import ModelCacheConfig
     from gateway.stages.cost import Cost
@@ -108,12 +109,14 @@ def model_stack(
     offload: Offload | None = None,
     rollouts: Rollouts | None = None,
     sampler: Sampler | None = None,
+    profiler: Profiler | None = None,
 ) -> Service:
     """What every request for one model meets; *cost* is what is known of the model's runs.
 
     *quarantine* holds the questions that its workers have died of. *offload* is where the steps of
     all models run that take long. *rollouts* says who answers in the place of whom, *sampler* makes
-    the stages of models that are sampled.
+    the stages of models that are sampled, *profiler* those that look at what models with a section
+    ``drift`` are asked.
 
     Nothing in it may hold on to *model*: that a reload has replaced it and that its last request
     is over is told by its end.
@@ -216,6 +219,27 @@ def model_stack(
         )
     model.uncached = stack(*layers, to=Balance(pool))
     model.core = stack(*cached, to=model.uncached)
+    above = layers_above_cache(
+        model, config, telemetry=telemetry, rollouts=rollouts, sampler=sampler, profiler=profiler
+    )
+    if above:
+        # They are to see each request; only below them is a repeat all that there is to an answer.
+        model.repeats = None
+    service: Service = stack(*above, to=model.core)
+    return service
+
+
+def layers_above_cache(
+    model: Model,
+    config: ModelConfig,
+    *,
+    telemetry: Telemetry,
+    rollouts: Rollouts | None,
+    sampler: Sampler | None,
+    profiler: Profiler | None,
+) -> list[Callable[[Any], Any]]:
+    """The stages that see every request for *model*, whatever answers it."""
+    name = model.name
     above: list[Callable[[Any], Any]] = []
     if sampler is not None and model.slices is not None:
         # Above Cache: otherwise figures and shadows would know of misses alone. Above Split: who
@@ -224,6 +248,12 @@ def model_stack(
             partial(
                 sampler.stage, name=name, config=config, reader=model.reader, slices=model.slices
             )
+        )
+    if config.drift is not None and profiler is not None:
+        # Above Cache: drift is in what is asked, and hits are asked too. Above Split: whoever
+        # answers, the question was asked of this model.
+        above.append(
+            partial(profiler.stage, model=name, rows_per_second=config.drift.rows_per_second)
         )
     if config.candidate is not None and rollouts is not None:
         # Above Cache: each of the two models has its own, and neither answers from the other's.
@@ -237,11 +267,7 @@ def model_stack(
                 telemetry=telemetry,
             )
         )
-    if above:
-        # They are to see each request; only below them is a repeat all that there is to an answer.
-        model.repeats = None
-    service: Service = stack(*above, to=model.core)
-    return service
+    return above
 
 
 def cache_layers(

@@ -20,6 +20,7 @@ from gateway.errors import ConfigError
 from gateway.model import Model, Rollouts
 from gateway.pipeline import exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
+from gateway.profiler import make_profiler
 from gateway.sampler import make_sampler, sampling_key
 from gateway.stages.gate import Gate
 from gateway.stages.offload import Offload, cores
@@ -82,6 +83,7 @@ class Gateway:
         self._rollouts = Rollouts(self.models, partial(sampling_key, config, runtime))
         self._rollouts.take(generation)
         self.sampler = make_sampler(config, self.models, runtime, self.gate, telemetry)
+        self.profiler = make_profiler(runtime, telemetry)
         # A key of this life alone: what another process makes of a body cannot be told from it.
         self._secret = os.urandom(32)
         self._caching = make_caching(config.cache, telemetry=telemetry)
@@ -135,6 +137,7 @@ class Gateway:
             quarantine=None if before is None else before.quarantine,
             rollouts=self._rollouts,
             sampler=self.sampler,
+            profiler=self.profiler,
             offload=self._offload.counting(self.telemetry.shed.cell(name, "steps_busy")),
         )
         return model
@@ -177,6 +180,7 @@ class Gateway:
             for pool, health in [(each.pool, each.config.health) for each in self.models.values()]:
                 begin(pool, health)
             group.create_task(self.sampler.handover.run())
+            group.create_task(self.profiler.run())
             # Pools may come at any time, so the group must not end with the last one.
             await asyncio.get_running_loop().create_future()
 

@@ -11,6 +11,7 @@ from gateway.config.candidates import candidate, candidates
 from gateway.config.root import Config, ModelConfig
 from gateway.config.server import ServerConfig
 from gateway.config.shadows import shadow, shadows, slices
+from gateway.quality.drift.options import DriftConfig
 from gateway.quality.probes.options import ProbeConfig
 from gateway.stages.debug_options import GoldenConfig
 from gateway.stages.sampling_options import SamplingConfig
@@ -157,6 +158,28 @@ def golden_file(section: GoldenConfig) -> Iterator[tuple[str, str]]:
         yield "file", f"{section.file} is not a file, seen from {Path.cwd()}"
 
 
+def drift_file(section: DriftConfig) -> Iterator[tuple[str, str]]:
+    """The reference is where *section* says, and is one."""
+    if section.reference is None:
+        return
+    # Not at the top: numpy, which only such a file needs.
+    from gateway.quality.drift.reference import Reference  # noqa: PLC0415
+
+    try:
+        reference = Reference.read(Path(section.reference).read_bytes())
+    except OSError:
+        yield "reference", f"{section.reference} is not a file, seen from {Path.cwd()}"
+        return
+    except ValueError as error:
+        yield "reference", f"{section.reference}: {error}"
+        return
+    there = [each.name for each in reference.features]
+    for name in section.features or ():
+        if name not in there:
+            message = f"{section.reference} has no '{name}'; there are: {', '.join(there)}"
+            yield "features", message
+
+
 def probe_file(section: ProbeConfig) -> Iterator[tuple[str, str]]:
     """The labelled set is where *section* says."""
     if not Path(section.file).is_file():
@@ -175,4 +198,5 @@ FILES: dict[type[Struct], Check] = {
     TlsConfig: tls_files,
     GoldenConfig: golden_file,
     ProbeConfig: probe_file,
+    DriftConfig: drift_file,
 }

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from gateway.config.backend import BackendConfig
 from gateway.config.server import ServerConfig
+from gateway.quality.drift.options import DriftConfig
 from gateway.quality.ledger_options import LedgerConfig
 from gateway.quality.probes.options import ProbeConfig
 from gateway.quality.webhook_options import WebhookConfig
@@ -124,6 +125,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             description="One model that is asked what this one is asked, or a list of them.",
         ),
     ] = None
+    drift: DriftConfig | None = None
     golden: GoldenConfig | None = None
     debug: DebugConfig = DebugConfig()
 

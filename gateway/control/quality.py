@@ -15,6 +15,9 @@ from gateway.control import candidate_api
 from gateway.control.answers import as_json
 from gateway.control.candidate_api import CandidateApi
 from gateway.control.candidates import Candidates
+from gateway.control.drifting.follow import Follow
+from gateway.control.drifting.routes import PATHS as DRIFT_PATHS
+from gateway.control.drifting.routes import DriftRoutes
 from gateway.control.figures import PATHS as FIGURE_PATHS
 from gateway.control.figures import Figures
 from gateway.control.probing.memory import Memory
@@ -25,13 +28,14 @@ from gateway.control.probing.schedule import Schedule
 from gateway.control.webhooks import Webhooks
 from gateway.quality.database import default_url
 from gateway.quality.desk import Desk
-from gateway.quality.events import accuracy_event, probe_event
+from gateway.quality.events import accuracy_event, drift_event, probe_event
 from gateway.quality.hub import Hub
 from gateway.quality.intake import Intake
 from gateway.quality.ledger import Ledger
 from gateway.quality.truth import Truth
 from gateway.wire.probe import probe_token
 from gateway.wire.runtime import labels_socket, samples_socket
+from gateway.wire.samples import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +48,14 @@ if TYPE_CHECKING:
     from gateway.stages.quality_options import QualityConfig
     from gateway.telemetry import Telemetry
     from gateway.telemetry.snapshot import Snapshot
+    from gateway.wire.samples import Message
 
 PATHS: Final = {
     "/v1/ledger": "whether predictions and labels can be kept",
     **FIGURE_PATHS,
     **PROBE_PATHS,
     **candidate_api.PATHS,
+    **DRIFT_PATHS,
 }
 
 
@@ -99,7 +105,7 @@ class Quality:
             telemetry=telemetry,
             promoted=self.figures.live.mark,
         )
-        self._intake = Intake(samples_socket(runtime), self.hub.take)
+        self._intake = Intake(samples_socket(runtime), self._take)
         self.probes = Schedule(
             operations,
             Rounds(Memory(self.ledger), runtime=runtime, token=probe_token(runtime)),
@@ -113,6 +119,12 @@ class Quality:
             takes=lambda: wanted(operations.config),
             refused=lambda model: self._refused(telemetry, model),
         )
+        self.drift = Follow(
+            operations,
+            self.ledger,
+            telemetry=telemetry,
+            notify=lambda told: self.webhooks.notify(drift_event(told)),
+        )
         self._follow()
         self._keep_up()
         operations.on_change(self._keep_up)
@@ -124,6 +136,13 @@ class Quality:
     def __repr__(self) -> str:
         return f"<Quality {self.hub!r}>"
 
+    def _take(self, message: Message) -> None:
+        """Give what a gateway process has sent to whom it is for."""
+        if isinstance(message, Observed):
+            self.drift.take(message)
+        else:
+            self.hub.take(message)
+
     def _follow(self) -> None:
         """Add who follows predictions and labels, one line each."""
         self.hub.add(self.figures.live)
@@ -134,6 +153,7 @@ class Quality:
         app.router.add_get("/v1/ledger", self.ledger_status)
         self.figures.add_to(app)
         ProbeRoutes(self.probes).add_to(app)
+        DriftRoutes(self.drift).add_to(app)
         CandidateApi(self._operations, self._candidates, self.ledger).add_to(app)
 
     def truth(self, model: str) -> Truth | None:
@@ -157,6 +177,7 @@ class Quality:
                 group.create_task(self.figures.run())
                 group.create_task(self.webhooks.run())
                 group.create_task(self._candidates.run())
+                group.create_task(self.drift.run())
         finally:
             await self.ledger.aclose()
 

@@ -41,3 +41,10 @@ def probe_event(told: dict[str, Any]) -> Event:
     detail = {name: value for name, value in told.items() if name not in {"model", "message"}}
     name, model, sentence = (str(told.get(key, "")) for key in ("outcome", "model", "message"))
     return Event("probe", name, model, sentence, time.time(), detail)
+
+
+def drift_event(told: dict[str, Any]) -> Event:
+    """Features that have begun to differ from their reference, as the watch for drift tells it."""
+    detail = {name: value for name, value in told.items() if name not in {"model", "message"}}
+    model, sentence = (str(told.get(key, "")) for key in ("model", "message"))
+    return Event("drift", "alarm", model, sentence, time.time(), detail)

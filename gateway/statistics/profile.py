@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from gateway.statistics.arrays import Floats, Values, weights_of
+from gateway.statistics.arrays import Floats, Integers, Values, weights_of
 from gateway.statistics.sketch import QuantileSketch
 from gateway.statistics.tally import Tally
 
@@ -50,12 +50,22 @@ class NumberProfile(Tally):
             raise ValueError("an empty sketch")
         return cls(edges=sorted(set(edges)))
 
-    def add(self, values: Values, weights: Values | None = None, *, sign: int = 1) -> None:
-        """Count *values* [n]; what is not a finite number is counted as that."""
+    @property
+    def bins(self) -> int:
+        """How many bins there are, that of what is not a number included."""
+        return len(self._edges) + 2
+
+    def places(self, values: Values) -> Integers:
+        """The bin of each of *values* [n]."""
         numbers = np.asarray(values, dtype=np.float64)
         keys = np.searchsorted(self._edges, numbers, side="left").astype(np.int64)
         keys[~np.isfinite(numbers)] = len(self._edges) + 1
-        self._sums["bins"].add(keys, weights_of(weights, len(numbers)), sign=sign)
+        return keys
+
+    def add(self, values: Values, weights: Values | None = None, *, sign: int = 1) -> None:
+        """Count *values* [n]; what is not a finite number is counted as that."""
+        keys = self.places(values)
+        self._sums["bins"].add(keys, weights_of(weights, len(keys)), sign=sign)
 
     def counts(self) -> Floats:
         """The weight of every bin, [edges + 2], the last of what is not a number."""
@@ -75,13 +85,22 @@ class NameProfile(Tally):
         super().__init__({"bins": 2}, known=names)
         self._codes = {name: code for code, name in enumerate(names)}
 
-    def add(self, values: Values, weights: Values | None = None, *, sign: int = 1) -> None:
-        """Count *values* [n]."""
+    @property
+    def bins(self) -> int:
+        """How many bins there are, that of all other names included."""
+        return len(self._codes) + 1
+
+    def places(self, values: Values) -> Integers:
+        """The bin of each of *values* [n]."""
         distinct, places = np.unique(np.asarray(values), return_inverse=True)
         other = len(self._codes)
         codes = [self._codes.get(name, other) for name in distinct.tolist()]
-        keys = np.asarray(codes, dtype=np.int64)[places]
-        self._sums["bins"].add(keys, weights_of(weights, len(places)), sign=sign)
+        return np.asarray(codes, dtype=np.int64)[places]
+
+    def add(self, values: Values, weights: Values | None = None, *, sign: int = 1) -> None:
+        """Count *values* [n]."""
+        keys = self.places(values)
+        self._sums["bins"].add(keys, weights_of(weights, len(keys)), sign=sign)
 
     def counts(self) -> Floats:
         """The weight of every known name, and of all others at the end."""

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class ProbeMetrics:
-    """What probes found, made by *counter* and *gauge*, which take name, help and labels."""
+    """What probes and the watch for drift found.
+
+    *counter* and *gauge* make families of name, help and labels.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,21 @@ class ProbeMetrics:
             "infergate_probe_timestamp_seconds",
             "When the last round that was answered on this path ended, in seconds since the epoch.",
             "model", "path",
+        )  # fmt: skip
+        self.observed = counter(
+            "infergate_drift_rows_total",
+            "Rows drawn to be looked at for drift, by what became of them.",
+            "model", "result",
+        )  # fmt: skip
+        self.psi = gauge(
+            "infergate_drift_psi",
+            "Population stability index of a feature in the last hour, beside the reference.",
+            "model", "feature",
+        )  # fmt: skip
+        self.alarms = gauge(
+            "infergate_drift_alarms",
+            "Features that differ from the reference by more than chance and more than matters.",
+            "model", "window",
         )  # fmt: skip
 
     def __repr__(self) -> str:

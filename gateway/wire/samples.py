@@ -109,8 +109,39 @@ class Lost:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-Message: TypeAlias = Samples | Lost
-_KINDS: Final[dict[str, type[Message]]] = {"samples": Samples, "lost": Lost}
+@dataclass(slots=True, eq=False, kw_only=True)
+class Observed:
+    """What *n* rows of *model* looked like, drawn evenly from *seen* rows that came up to *at*.
+
+    *numbers* [n, columns] float32 has a column for each of *number_names*; *texts* a list of *n*
+    for each of *text_names*. *confidence* [n] float32 is the probability of the class that was
+    said, None where the model gives none. *at* is in seconds since the epoch.
+    """
+
+    model: str
+    at: float
+    seen: int
+    number_names: list[str]
+    numbers: Column
+    text_names: list[str]
+    texts: list[list[str]]
+    confidence: Column | None = None
+
+    def __post_init__(self) -> None:
+        rows = len(self.numbers)
+        if self.numbers.ndim != 2 or self.numbers.shape[1] != len(self.number_names):
+            raise ValueError(f"observed: {list(self.numbers.shape)} of {len(self.number_names)}")
+        counts = [len(column) for column in self.texts]
+        counts += [] if self.confidence is None else [len(self.confidence)]
+        if len(self.texts) != len(self.text_names) or any(count != rows for count in counts):
+            raise ValueError(f"observed: columns of {counts} rows beside {rows}")
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+Message: TypeAlias = Samples | Lost | Observed
+_KINDS: Final[dict[str, type[Message]]] = {"samples": Samples, "lost": Lost, "observed": Observed}
 
 
 def encode(message: Message) -> bytes:

@@ -30,6 +30,7 @@ CONFIG = {
             "augment": {"views": [{"identity": {}}]},
             "quality": {"classes": 2},
             "candidate": {"model": "bare"},
+            "drift": {},
         },
         "vectors": {
             "backends": [{"address": "tcp:127.0.0.1:1"}],
@@ -62,6 +63,8 @@ LAWS = [
     ("Admission", "Infer", "shedding comes before the body is decoded"),
     ("Sample", "Cache", "otherwise accuracy and shadows would cover misses only"),
     ("Sample", "Split", "who is sampled does not depend on who answers"),
+    ("Profile", "Split", "what is asked does not depend on who answers"),
+    ("Profile", "Cache", "hits are asked too"),
     ("Split", "Cache", "neither of two models answers from the other's cache"),
     ("Cache", "Preprocess", "a hit costs no processor time"),
     ("Cache", "Postprocess", "what is kept is finished"),
@@ -105,8 +108,8 @@ def test_the_stages_stand_in_their_order(gateway: Gateway) -> None:
     """The list, from the outside in."""
     assert names(gateway.service) == ["Observe", "Rescue", "Deadline", "Admission", "Infer"]
     assert names(gateway.models["full"].service) == [
-        "Sample", "Split", "Cache", "Postprocess", "Preprocess", "Augment", "Batch", "Retry",
-        "Hedge", "Balance",
+        "Sample", "Profile", "Split", "Cache", "Postprocess", "Preprocess", "Augment", "Batch",
+        "Retry", "Hedge", "Balance",
     ]  # fmt: skip
 
 
