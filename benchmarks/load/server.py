@@ -8,11 +8,14 @@ for one another, each for a millisecond of the one server there is (M/D/1 under 
 
 import argparse
 import asyncio
+import heapq
 import json
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 
 import httptools
 import uvloop
+
+from gateway.lab.load.alarm import Alarm
 
 MODEL = "m"
 WIDTH = 8
@@ -52,8 +55,10 @@ class Script:
         self._stall = stall
         self._service = service
         self._free = 0.0
-        self._loop = asyncio.get_running_loop()
         self._asked = 0
+        # Answers that leave later, the next one first; an event loop's own timers are too coarse.
+        self._later: list[tuple[int, int, asyncio.Transport]] = []
+        self._alarm = Alarm(asyncio.get_running_loop(), self._leave)
 
     def statistics(self) -> bytes:
         """What it has done so far, in Triton's words."""
@@ -71,14 +76,22 @@ class Script:
         if self._stall and leaves % 1 < self._stall:
             leaves += self._stall - leaves % 1
         if leaves > now:
-            self._loop.call_later(leaves - now, _write, transport)
+            heapq.heappush(self._later, (round(leaves * 1e9), self._asked, transport))
+            self._alarm.set(self._later[0][0])
         else:
             transport.write(_ANSWERED)
 
-
-def _write(transport: asyncio.Transport) -> None:
-    if not transport.is_closing():
-        transport.write(_ANSWERED)
+    def _leave(self) -> None:
+        """Write what is due."""
+        now = perf_counter_ns()
+        while self._later and self._later[0][0] <= now:
+            transport = heapq.heappop(self._later)[2]
+            if not transport.is_closing():
+                transport.write(_ANSWERED)
+        if self._later:
+            self._alarm.set(self._later[0][0])
+        else:
+            self._alarm.off()
 
 
 class Connection(asyncio.Protocol):

@@ -59,11 +59,11 @@ async def asked(port: int, number: int = 1, **options: Any) -> Recorder:
     recorder.begin = perf_counter_ns()
     given: dict[str, Any] = {"limit": 4, "timeout": 5.0, **options}
     sender = Connections(recorder, "127.0.0.1", port, **given)
+    sender.fill = lambda _: REQUEST
     ended = asyncio.Semaphore(0)
     sender.ended = lambda _: ended.release()
     for _ in range(number):
-        now = perf_counter_ns()
-        sender.offer(now, now, REQUEST)
+        sender.offer(perf_counter_ns(), 0)
     while sender.pending:
         sender.expire(perf_counter_ns())
         try:
@@ -190,11 +190,11 @@ async def test_what_nobody_asked_for_ends_the_connection() -> None:
     async with serving(straying) as port:
         sender = Connections(recorder, "127.0.0.1", port, limit=1, timeout=5.0)
         sender.ended = lambda _: answered.set()
-        now = perf_counter_ns()
-        sender.offer(now, now, REQUEST)
+        sender.fill = lambda _: REQUEST
+        sender.offer(perf_counter_ns(), 0)
         await closed.wait()
         answered.clear()
-        sender.offer(now, now, REQUEST)
+        sender.offer(perf_counter_ns(), 0)
         await answered.wait()
         await sender.close()
 

@@ -54,6 +54,7 @@ class Calls:
     def __init__(self, recorder: Recorder, target: Target, *, channels: int, plan: Plan) -> None:
         self.recorder = recorder
         self.ended: Callable[[int], None] = lambda _: None
+        self.fill: Callable[[int], bytes] = lambda _: b""
         self.failing = False
         self._target = target
         self._number = min(channels, _MOST_CHANNELS)
@@ -85,10 +86,12 @@ class Calls:
             raise LabError(f"{self._target.address}: cannot be reached by gRPC in time") from None
         self.recorder.tally.connects += self._number
 
-    def offer(self, due: int, taken: int, payload: bytes) -> None:
+    def offer(self, due: int, number: int) -> None:
         """Start a call, on the next channel."""
+        payload = self.fill(number)
+        taken = perf_counter_ns()
         task = asyncio.get_running_loop().create_task(self._call(due, taken, payload))
-        self._running[task] = (due, taken, perf_counter_ns())
+        self._running[task] = (due, taken, taken)
         task.add_done_callback(self._done)
 
     async def _call(self, due: int, taken: int, payload: bytes) -> None:

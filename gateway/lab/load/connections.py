@@ -56,7 +56,9 @@ class Connections:
         self._timeout = round(timeout * 1e9)
         self._fresh = fresh
         self._tls = tls
-        self._queue: deque[tuple[int, int, bytes]] = deque()
+        self.fill: Callable[[int], bytes] = _empty
+        # When each was due and taken up, and the number of its input.
+        self._queue: deque[tuple[int, int, int]] = deque()
         self._free: list[Exchange] = []
         self._all: set[Exchange] = set()
         # Those that are being opened, with the exchange that each is for.
@@ -88,15 +90,15 @@ class Connections:
                 f"{self._host}:{self._port}: cannot be reached: {why or error}"
             ) from None
 
-    def offer(self, due: int, taken: int, payload: bytes) -> None:
+    def offer(self, due: int, number: int) -> None:
         """Send on a free connection, or queue and open one more."""
         if self._free:
             self._busy += 1
-            self._free.pop().send(due, taken, payload)
-        elif self._fresh and self._busy < self._limit:
-            self._send_fresh(due, taken, payload)
+            # Making the request takes a while too, which is the generator's own time.
+            payload = self.fill(number)
+            self._free.pop().send(due, perf_counter_ns(), payload)
         else:
-            self._queue.append((due, taken, payload))
+            self._queue.append((due, perf_counter_ns(), number))
             self._grow()
 
     def done(self, exchange: Exchange, now: int, code: int, *, keep: bool) -> None:
@@ -104,11 +106,7 @@ class Connections:
         self.recorder.row((exchange.due, exchange.taken, exchange.sent, now, code))
         self._busy -= 1
         if keep and not self._fresh:
-            if self._queue:
-                self._busy += 1
-                exchange.send(*self._queue.popleft())
-            else:
-                self._free.append(exchange)
+            self._next(exchange)
         else:
             self._drop(exchange)
         self.ended(now)
@@ -119,9 +117,15 @@ class Connections:
         self.recorder.tally.connects += 1
         if self._closed:
             self._drop(exchange)
-        elif self._queue:
+        else:
+            self._next(exchange)
+
+    def _next(self, exchange: Exchange) -> None:
+        """What waits longest goes on the free *exchange*, or it waits itself."""
+        if self._queue:
             self._busy += 1
-            exchange.send(*self._queue.popleft())
+            due, taken, number = self._queue.popleft()
+            exchange.send(due, taken, self.fill(number))
         else:
             self._free.append(exchange)
 
@@ -166,9 +170,9 @@ class Connections:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-    def _send_fresh(self, due: int, taken: int, payload: bytes) -> None:
+    def _send_fresh(self, due: int, taken: int, number: int) -> None:
         exchange = Exchange(self)
-        exchange.prepare(due, taken, payload)
+        exchange.prepare(due, taken, self.fill(number))
         self._busy += 1
         self._all.add(exchange)
         self._open(exchange)
@@ -239,3 +243,8 @@ class Connections:
 
 def _nothing(_: int) -> None:
     """What is called where nobody wants to know."""
+
+
+def _empty(_: int) -> bytes:
+    """What is sent before it is known."""
+    return b""

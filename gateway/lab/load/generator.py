@@ -99,6 +99,7 @@ class Generator:
         self._start = start
         self._patience = patience
         self._alarm = Alarm(self._loop, self._ring)
+        self._sender.fill = self._supply.fill
         self._sender.ended = self._after
         self._offering = True
         gc.collect()
@@ -190,11 +191,10 @@ class Generator:
             if due >= end:
                 self._finish()
                 return
-            payload, seen = self._supply.next()
+            number, seen = self._supply.next()
             if seen and due >= self.recorder.begin:
                 self.recorder.tally.duplicates += 1
-            # Making a request takes a while too, which is the generator's own time.
-            self._sender.offer(due, perf_counter_ns(), payload)
+            self._sender.offer(due, number)
             self._due = self._start + next(self._schedule)  # type: ignore[arg-type] # open loop
             now = perf_counter_ns()
 
@@ -219,11 +219,10 @@ class Generator:
         if now >= self.recorder.end:
             self._finish()
             return
-        payload, seen = self._supply.next()
+        number, seen = self._supply.next()
         if seen and now >= self.recorder.begin:
             self.recorder.tally.duplicates += 1
-        now = perf_counter_ns()
-        self._sender.offer(now, now, payload)
+        self._sender.offer(perf_counter_ns(), number)
 
     def _finish(self) -> None:
         if self._offering:

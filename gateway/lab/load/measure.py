@@ -141,6 +141,9 @@ class _Measuring:
                 return await self._try(fleet, processes, last=self._plan.processes > 0)
             except _TooFew:
                 processes = min(2 * processes, most)
+                # What was sent so far may stand in a cache: other inputs from here.
+                salt = 1 + (self._plan.salt + SALTS // 2) % SALTS
+                self._plan = msgspec.structs.replace(self._plan, salt=salt)
 
     def _most(self, fleet: Fleet) -> int:
         """Processes on each host: one a core, but no more than there are requests in flight."""

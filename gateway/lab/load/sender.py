@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 class Sender(Protocol):
     """Sends requests, and writes what became of them into a recorder."""
 
+    # Makes a request of the number of its input, when it is sent: those that wait take no memory.
+    fill: Callable[[int], bytes]
     # Called with the instant whenever a request has ended, whatever became of it.
     ended: Callable[[int], None]
     # Whether the last one ended without a connection.
     failing: bool
 
-    def offer(self, due: int, taken: int, payload: bytes) -> None:
-        """Send *payload*, meant to be sent at *due* and taken up at *taken*, as soon as can be."""
+    def offer(self, due: int, number: int) -> None:
+        """Send input *number*, which was meant to be sent at *due*, as soon as can be."""
 
     def expire(self, now: int) -> None:
         """End what has taken longer than the timeout."""

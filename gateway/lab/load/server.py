@@ -69,7 +69,14 @@ class Server:
         else:
             status, body = await self._get(self._model)
             if status != 200:
-                raise LabError(f"{self._where(self._model)} answered {status}: {reason(body)}")
+                hint = (
+                    "; a server of v1 alone is sent whole bodies, --data FILE.ndjson"
+                    if self._plan.protocol == "v1"
+                    else ""
+                )
+                raise LabError(
+                    f"{self._where(self._model)} answered {status}: {reason(body)}{hint}"
+                )
             try:
                 inputs = msgspec.json.decode(body, type=_Metadata).inputs
             except msgspec.MsgspecError as error:

@@ -177,10 +177,11 @@ async def _prime(sender: Sender, supply: Supply) -> None:
     """Send what will be repeated, a few at a time, uncounted; raises LabError if it never ends."""
     ended = asyncio.Semaphore(_PRIMING)
     sender.ended = lambda _: ended.release()
-    for payload in supply.primes():
+    sender.fill = supply.fill
+    for number in supply.primes():
         await ended.acquire()
         now = perf_counter_ns()
-        sender.offer(now, now, payload)
+        sender.offer(now, number)
         sender.expire(now)
     while sender.pending:
         sender.expire(perf_counter_ns())

@@ -128,24 +128,25 @@ class Supply:
     def __repr__(self) -> str:
         return f"<Supply {self._templates} templates, {self.inputs} inputs>"
 
-    def primes(self) -> Iterator[bytes]:
+    def primes(self) -> Iterator[int]:
         """The inputs that will be repeated."""
-        return (self._input(number) for number in range(self._repeated))
+        return iter(range(self._repeated))
 
-    def next(self) -> tuple[bytes, bool]:
-        """The next request, and whether its input was sent before."""
+    def next(self) -> tuple[int, bool]:
+        """The number of the next input, to be filled in, and whether it was sent before."""
         index = self._next
         self._next = index + self._step
         repeat = self._repeat
         if repeat is None:
-            mould = self._moulds[index % self._templates]
-            return mould.plain, index >= self._templates
+            return index % self._templates, index >= self._templates
         if repeat and self._random() < repeat:
-            return self._input(int(self._random() * self._repeated)), True
-        number = self._repeated + index % self._fresh
-        return self._input(number), index >= self._fresh
+            return int(self._random() * self._repeated), True
+        return self._repeated + index % self._fresh, index >= self._fresh
 
-    def _input(self, number: int) -> bytes:
+    def fill(self, number: int) -> bytes:
+        """The request with input *number*."""
+        if self._repeat is None:
+            return self._moulds[number].plain
         # Where numbering begins turns in a circle: every number still is an input of its own.
         variant, place = divmod((number + self._salt) % self.inputs, self._templates)
         return self._moulds[place].fill(variant)

@@ -86,7 +86,7 @@ def test_variants_are_valid_and_all_different(protocol: Protocol) -> None:
     supply = Supply([template(protocol, *ALL)], repeat=0.0, salt=12_345)
     rows = set()
     for _ in range(500):
-        found = read(protocol, supply.next()[0])
+        found = read(protocol, supply.fill(supply.next()[0]))
         np.testing.assert_allclose(found["x"], FLOATS.array().ravel(), rtol=0.011, atol=1e-4)
         assert all(5 <= one <= 9 for one in found["ids"])
         assert [one[0] for one in found["text"]] == ["é", "b"]
@@ -103,7 +103,7 @@ def test_numbers_alone_are_different_as_the_model_sees_them() -> None:
     supply = Supply([template("v2-json", FLOATS)], repeat=0.0)
 
     seen = {
-        np.asarray(read("v2-json", supply.next()[0])["x"], dtype=np.float32).tobytes()
+        np.asarray(read("v2-json", supply.fill(supply.next()[0]))["x"], dtype=np.float32).tobytes()
         for _ in range(3_000)
     }
 

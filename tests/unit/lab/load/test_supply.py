@@ -15,6 +15,11 @@ PAIR = Template(
 PLAIN = Template(b"", b"plain")
 
 
+def filled(supply: Supply) -> bytes:
+    """The next request."""
+    return supply.fill(supply.next()[0])
+
+
 def test_every_variant_differs_in_every_row() -> None:
     """No row of one request is a row of another: a cache that knows rows finds none."""
     supply = Supply([PAIR], repeat=0.0)
@@ -22,7 +27,7 @@ def test_every_variant_differs_in_every_row() -> None:
     rows = Counter(
         row
         for _ in range(PAIR.variants)
-        for row in supply.next()[0].removeprefix(b"H[").removesuffix(b"]").split(b"|")
+        for row in filled(supply).removeprefix(b"H[").removesuffix(b"]").split(b"|")
     )
 
     assert PAIR.variants == 50
@@ -34,22 +39,23 @@ def test_shares_make_no_input_twice() -> None:
     """Several processes number their inputs by turns."""
     parts = [Supply([PAIR], repeat=0.0, share=share, shares=3, salt=77) for share in range(3)]
 
-    made = [part.next()[0] for _ in range(16) for part in parts]
+    made = [filled(part) for _ in range(16) for part in parts]
 
     assert len(set(made)) == 48
 
 
 def test_another_salt_begins_elsewhere() -> None:
     """A second run does not find its first inputs in the cache."""
-    first = {Supply([PAIR], repeat=0.0, salt=1).next()[0]}
-    assert Supply([PAIR], repeat=0.0, salt=20).next()[0] not in first
+    first, second = (filled(Supply([PAIR], repeat=0.0, salt=salt)) for salt in (1, 20))
+
+    assert first != second
 
 
 def test_data_as_it_is_goes_round() -> None:
     """Without a share of repeats nothing is changed, and the second round was sent before."""
     supply = Supply([PAIR, PLAIN], repeat=None)
 
-    made = [supply.next() for _ in range(3)]
+    made = [(supply.fill(number), seen) for number, seen in (supply.next() for _ in range(3))]
 
     assert made == [(b"H[00|00]", False), (b"plain", False), (b"H[00|00]", True)]
 
@@ -59,9 +65,10 @@ def test_the_share_of_repeats_is_kept(repeat: float) -> None:
     """What is told to be seen before is among what was sent first."""
     big = Template(b"", b"0000", (tuple(Slot(place, TENS) for place in range(4)),))
     supply = Supply([big], repeat=repeat, repeated=8, salt=5)
-    primes = set(supply.primes())
+    primes = {supply.fill(number) for number in supply.primes()}
 
-    made = [supply.next() for _ in range(5_000)]
+    told = [supply.next() for _ in range(5_000)]
+    made = [(supply.fill(number), before) for number, before in told]
 
     seen = [payload for payload, before in made if before]
     fresh = [payload for payload, before in made if not before]
@@ -84,4 +91,4 @@ def test_exhausted_inputs_are_told_as_repeats() -> None:
 def test_a_template_without_slots_has_one_input() -> None:
     """Text that cannot be varied is sent as it is."""
     assert PLAIN.variants == 1
-    assert Supply([PLAIN], repeat=0.0).next() == (b"plain", False)
+    assert filled(Supply([PLAIN], repeat=0.0)) == b"plain"
