@@ -76,7 +76,9 @@ class Gauges:
         endpoints = dict.fromkeys(name for group in groups for name in group.cohorts.endpoints())
         for window in WINDOWS:
             for backend in (None, *list(endpoints)[:MOST_PARTS]):
-                view = view_of(groups, spec, Query(window=window, endpoint=backend), self._live.now)
+                view = view_of(
+                    groups, spec, Query(window=window, endpoint=backend), self._live.now, brief=True
+                )
                 if view.rows:
                     self._figures(put, view, backend or ALL, window)
                 if backend is None:

@@ -47,26 +47,42 @@ class Sums:
         table[:, 0] = np.bincount(places, minlength=len(distinct))
         for number, column in enumerate(columns, start=1):
             table[:, number] = np.bincount(places, weights=column, minlength=len(distinct))
-        self._join(distinct, table, sign)
+        self.join(distinct, table, sign)
 
     def merge(self, other: Self, sign: int = 1) -> None:
         """Add what *other* holds; with *sign* -1 take it away."""
         if other.table.shape[1] != self.table.shape[1]:
             raise ValueError("sums of other columns")
-        self._join(other.keys, other.table, sign)
+        self.join(other.keys, other.table, sign)
 
-    def _join(self, keys: Integers, table: Floats, sign: int) -> None:
-        if len(keys) == len(self.keys) and np.array_equal(keys, self.keys):
-            joined, total = self.keys, self.table + sign * table
-        else:
-            both = np.concatenate((self.keys, keys))
-            joined, places = np.unique(both, return_inverse=True)
-            total = np.zeros((len(joined), table.shape[1]))
-            # Within each part keys are distinct, so that plain indexing adds every row.
-            total[places[: len(self.keys)]] = self.table
-            total[places[len(self.keys) :]] += sign * table
+    def join(self, keys: Integers, table: Floats, sign: int = 1) -> None:
+        """Add what a *table* [k, width] holds for *keys* [k], which are distinct and sorted.
+
+        The first column of *table* counts rows.
+        """
+        if not len(keys):
+            return
+        if len(self.keys):
+            places = np.searchsorted(self.keys, keys)
+            known = self.keys[np.minimum(places, len(self.keys) - 1)] == keys
+            if known.all():
+                self._add_known(places, table, sign)
+                return
+        both = np.concatenate((self.keys, keys))
+        joined, places = np.unique(both, return_inverse=True)
+        total = np.zeros((len(joined), table.shape[1]))
+        # Within each part keys are distinct, so that plain indexing adds every row.
+        total[places[: len(self.keys)]] = self.table
+        total[places[len(self.keys) :]] += sign * table
         kept = total[:, 0] != 0
         self.keys, self.table = joined[kept], total[kept]
+
+    def _add_known(self, places: Integers, table: Floats, sign: int) -> None:
+        """Add to the keys at *places*: once a state has met its keys, nothing is sorted again."""
+        self.table[places] += sign * table
+        if not self.table[places, 0].all():
+            kept = self.table[:, 0] != 0
+            self.keys, self.table = self.keys[kept], self.table[kept]
 
     def copy(self) -> Self:
         """The same sums, apart."""

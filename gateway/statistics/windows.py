@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
-from gateway.statistics.arrays import Floats, Values, pack_array, unpack_array
+from gateway.statistics.arrays import Floats, Integers, Values, pack_array, unpack_array
 
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
@@ -95,6 +95,29 @@ class Windows(Generic[S]):
                 state.add(*(_take(column, part) for column in columns), sign=sign)
         self._revision += 1
         return old
+
+    def sort_in(self, times: Values, *, now: float, sign: int = 1) -> tuple[list[S], Integers]:
+        """The states that rows predicted at *times* [n] belong to, and the place of each row's.
+
+        -1 is that of rows that are too old to be counted; they add to `expired`. For callers that
+        add to many states at once; rows since a mark are theirs to add as well.
+        """
+        instants = np.asarray(times, dtype=np.float64)
+        starts, widths = self._places(instants, now)
+        which = np.full(len(instants), -1, dtype=np.int64)
+        states: list[S] = []
+        for width, _ in _TIERS:
+            mine = widths == width
+            distinct, places = np.unique(starts[mine], return_inverse=True)
+            which[mine] = places + len(states)
+            for start in distinct.tolist():
+                state = self._buckets.get((width, start))
+                if state is None:
+                    state = self._buckets[width, start] = self._make()
+                states.append(state)
+        self.expired += int((which < 0).sum()) * (sign > 0)
+        self._revision += 1
+        return states, which
 
     @staticmethod
     def _places(instants: Floats, now: float) -> tuple[Floats, Floats]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.quality.figures.cube import Cube
     from gateway.quality.figures.group import Group
     from gateway.quality.figures.spec import Spec
+    from gateway.statistics.windows import Windows
 
 # Endpoints, values of slices and model files that are told apart in an answer.
 MOST_PARTS: Final = 64
@@ -38,36 +39,41 @@ class Rows:
         """Those of the buckets that start at *since* or later and end at *until* or earlier."""
         size = len(group.cohorts)
         sums = np.zeros((size, _WIDTH))
-        for start, width, cube in group.labelled:
-            if start >= since and start + width <= until:
-                _add_labelled(sums, cube, group)
-        for start, width, cube in group.stream:
-            if start >= since and start + width <= until:
-                keys = cube.sums["strata"].keys // group.stream_layout.tables["strata"][0]
-                counts = cube.sums["strata"].table[:, 0]
-                sums[:, 5] += np.bincount(keys, weights=counts, minlength=size)
+        _add_labelled(sums, _within(group.labelled, since, until), group)
+        strata = [cube.sums["strata"] for cube in _within(group.stream, since, until)]
+        if strata:
+            keys = np.concatenate([each.keys for each in strata])
+            counts = np.concatenate([each.table[:, 0] for each in strata])
+            cohort = keys // group.stream_layout.tables["strata"][0]
+            sums[:, 5] = np.bincount(cohort, weights=counts, minlength=size)
         if cohorts is not None:
             sums[np.setdiff1d(np.arange(size), cohorts)] = 0.0
         return cls(group, sums)
 
 
-def _add_labelled(sums: Floats, cube: Cube, group: Group) -> None:
+def _within(windows: Windows[Cube], since: float, until: float) -> list[Cube]:
+    return [cube for start, width, cube in windows if start >= since and start + width <= until]
+
+
+def _add_labelled(sums: Floats, cubes: list[Cube], group: Group) -> None:
+    if not cubes:
+        return
     spec = group.spec
+    name = {"regression": "moments", "multilabel": "rows"}.get(spec.task, "cells")
+    span = group.layout.tables[name][0]
+    keys = np.concatenate([cube.sums[name].keys for cube in cubes])
+    table = np.concatenate([cube.sums[name].table for cube in cubes])
     if spec.task == "regression":
-        table, span = cube.sums["moments"], 1
-        # The fourteen moments after the count: |e| is the eighth, e^2 the ninth.
-        outcome, square = table.table[:, 8], table.table[:, 9]
+        # The moments after the count, w and w^2: |e| is the eighth column, e^2 the ninth.
+        outcome, square = table[:, 8], table[:, 9]
     elif spec.task == "multilabel":
-        table, span = cube.sums["rows"], 1
-        outcome = square = table.table[:, 3]
+        outcome = square = table[:, 3]
     else:
-        table, span = cube.sums["cells"], (spec.size + 1) ** 2
-        true, said = np.divmod(table.keys % span, spec.size + 1)
-        outcome = square = table.table[:, 1] * ((true == said) & (true > 0))
-    cohorts = table.keys // span
-    columns: tuple[Values, ...] = (*table.table[:, :3].T, outcome, square)
+        true, said = np.divmod(keys % span, spec.size + 1)
+        outcome = square = table[:, 1] * ((true == said) & (true > 0))
+    columns: tuple[Values, ...] = (*table[:, :3].T, outcome, square)
     for place, column in enumerate(columns):
-        sums[:, place] += np.bincount(cohorts, weights=column, minlength=len(sums))
+        sums[:, place] = np.bincount(keys // span, weights=column, minlength=len(sums))
 
 
 def parts_of(

@@ -20,6 +20,9 @@ QUESTIONS: Final = "questions"
 # Keys of questions are the upper bits of their digests; so many are followed in a bucket.
 QUESTION_BITS: Final = 46
 MOST_QUESTIONS: Final = 2048
+_DENSE: Final = 1 << 14
+# More than there are cohorts.
+_COHORTS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +69,17 @@ class Cube:
 
     def add(self, cohort: Integers, *columns: Any, sign: int = 1) -> None:  # noqa: ANN401 - the layout's
         """Count rows: *cohort* [n], and *columns* [n, ...] that the layout understands, or None."""
-        for entry in self._layout.entries(*columns):
-            span = self._layout.tables[entry.name][0]
-            whose = cohort if entry.rows is None else cohort[entry.rows]
-            times = len(entry.keys) // max(len(whose), 1)
-            if times > 1:
-                whose = np.repeat(whose, times)
-            keys, values = whose * span + entry.keys, entry.columns
-            if entry.name == QUESTIONS:
-                kept = entry.keys < self.bound
-                keys, values = keys[kept], tuple(column[kept] for column in values)
-            self.sums[entry.name].add(keys, *values, sign=sign)
+        add_to_all([self], np.zeros(len(cohort), dtype=np.int64), cohort, *columns, sign=sign)
+
+    @property
+    def layout(self) -> Layout:
+        """What its tables are."""
+        return self._layout
+
+    def follow(self, keys: Integers, columns: tuple[Values, ...], sign: int) -> None:
+        """Count rows of questions: *keys* [n] are those of cohort and digest together."""
+        kept = (keys & ((1 << QUESTION_BITS) - 1)) < self.bound
+        self.sums[QUESTIONS].add(keys[kept], *(column[kept] for column in columns), sign=sign)
         self._trim()
 
     def _trim(self) -> None:
@@ -116,6 +119,44 @@ class Cube:
         }
 
 
+def add_to_all(
+    cubes: list[Cube],
+    which: Integers,
+    cohort: Integers,
+    *columns: Any,  # noqa: ANN401 - the layout's
+    sign: int = 1,
+) -> None:
+    """Count rows, each in the cube at its place *which* [n]; all cubes are of one layout.
+
+    Rows are sorted once for all cubes: late labels of an hour are of sixty buckets.
+    """
+    if not cubes or not len(which):
+        return
+    layout = cubes[0].layout
+    for entry in layout.entries(*columns):
+        span, width = layout.tables[entry.name]
+        whose, where = cohort, which
+        if entry.rows is not None:
+            whose, where = cohort[entry.rows], which[entry.rows]
+        times = len(entry.keys) // max(len(whose), 1)
+        if times > 1:
+            whose, where = np.repeat(whose, times), np.repeat(where, times)
+        keys = whose * span + entry.keys
+        if entry.name == QUESTIONS:
+            # Their keys leave no room for the place of a cube.
+            for place in np.unique(where).tolist():
+                mine = where == place
+                cubes[place].follow(keys[mine], tuple(each[mine] for each in entry.columns), sign)
+            continue
+        each = span * _COHORTS
+        total = Sums(width)
+        total.add(where * each + keys, *entry.columns)
+        edges = np.searchsorted(total.keys, np.arange(len(cubes) + 1) * each)
+        for place, cube in enumerate(cubes):
+            part = slice(edges[place], edges[place + 1])
+            cube.sums[entry.name].join(total.keys[part] - place * each, total.table[part], sign)
+
+
 # A cube with the cohorts that count of it, None for all.
 Part: TypeAlias = "tuple[Cube, list[int] | None]"
 
@@ -146,34 +187,49 @@ def gather(parts: Iterable[Part], layout: Layout, names: Iterable[str] | None = 
     """
     pairs = list(parts)
     bound = min((cube.bound for cube, _ in pairs), default=1 << QUESTION_BITS)
+    # By the cohorts that count: nearly always the same for all.
+    chosen: dict[int, tuple[list[int] | None, list[Cube]]] = {}
+    for cube, cohorts in pairs:
+        chosen.setdefault(id(cohorts), (cohorts, []))[1].append(cube)
     tables = {}
     for name in layout.tables if names is None else names:
         span, width = layout.tables[name]
         keys, rows = [], []
-        for cube, cohorts in pairs:
-            sums = cube.sums[name]
-            if not len(sums.keys):
-                continue
-            cohort, local = np.divmod(sums.keys, span)
-            table = sums.table
-            if cohorts is not None or name == QUESTIONS:
-                kept = local < bound if name == QUESTIONS else np.ones(len(local), dtype=bool)
-                if cohorts is not None:
-                    kept &= np.isin(cohort, cohorts)
+        for cohorts, cubes in chosen.values():
+            local, table = stacked([cube.sums[name] for cube in cubes], span, cohorts)
+            if name == QUESTIONS:
+                kept = local < bound
                 local, table = local[kept], table[kept]
             keys.append(local)
             rows.append(table)
         total = Sums(width)
         if keys:
-            total.keys, total.table = _added(np.concatenate(keys), np.concatenate(rows))
+            total.keys, total.table = _added(np.concatenate(keys), np.concatenate(rows), span)
         tables[name] = total
     return Gathered(tables, bound / (1 << QUESTION_BITS))
 
 
-def _added(keys: Integers, rows: Values) -> tuple[Integers, Values]:
+def stacked(tables: list[Sums], span: int, cohorts: list[int] | None) -> tuple[Integers, Values]:
+    """The rows of all *tables* below one another, of *cohorts*, by key without the cohort."""
+    keys = np.concatenate([each.keys for each in tables])
+    rows = np.concatenate([each.table for each in tables])
+    if cohorts is None:
+        return keys % span, rows
+    wanted = np.zeros(_COHORTS, dtype=bool)
+    wanted[cohorts] = True
+    kept = wanted[keys // span]
+    return keys[kept] % span, rows[kept]
+
+
+def _added(keys: Integers, rows: Values, span: int) -> tuple[Integers, Values]:
     """The distinct *keys*, sorted, and the sum of the *rows* of each; keys without rows go."""
     if not len(keys):
         return keys, rows
+    if span <= _DENSE:
+        # Few keys are counted, which is several times faster than sorting.
+        columns = [np.bincount(keys, weights=each, minlength=span) for each in rows.T]
+        present = np.flatnonzero(columns[0])
+        return present, np.column_stack([each[present] for each in columns])
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))

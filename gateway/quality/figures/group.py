@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway.quality.figures.cohorts import Cohorts
 from gateway.quality.figures.columns import Labelled, labelled_columns, stream_columns
-from gateway.quality.figures.cube import Cube, Layout
+from gateway.quality.figures.cube import Cube, Layout, add_to_all
 from gateway.quality.figures.layouts import labelled_layout, stream_layout
 from gateway.quality.figures.spec import MOST_KEPT, Spec
 from gateway.statistics.arrays import Values
@@ -26,7 +26,7 @@ MOST_LAST: Final = 10_000
 # On average no more than one false alarm in thirty days, while accuracy is just at its target.
 RARELY: Final = 30 * 24 * 60.0
 # So many rows are put together before they are counted, or what comes in a fifth of a second.
-COALESCED_ROWS: Final = 16_384
+COALESCED_ROWS: Final = 32_768
 COALESCED_SECONDS: Final = 0.2
 PROMOTION: Final = "promotion"
 
@@ -44,7 +44,6 @@ class Group:
         # When the first and the last prediction were made, 0 before there is one.
         self.first = self.last = 0.0
         self.revision = 0
-        self.expired = 0
         self._start(0.0)
         self.stream: Windows[Cube] = Windows(_maker(self.stream_layout))
         self.last_rows = LastRows(MOST_LAST)
@@ -65,6 +64,11 @@ class Group:
         self.layout: Layout = labelled_layout(self.spec, centre=centre)
         self.stream_layout: Layout = stream_layout(self.spec)
         self.labelled: Windows[Cube] = Windows(_maker(self.layout))
+
+    @property
+    def expired(self) -> int:
+        """How many predictions were too old to be counted."""
+        return self.stream.expired
 
     @property
     def size(self) -> int:
@@ -98,7 +102,7 @@ class Group:
         self.revision += 1
         if stream:
             times, columns = stream_columns(stream, self.spec, self.cohorts)
-            self.expired += self.stream.add(times, *columns, now=now)
+            _add(self.stream, times, columns, now=now)
             self.first = min(self.first or np.inf, float(times.min()))
             self.last = max(self.last, float(times.max()))
         if waiting:
@@ -118,7 +122,7 @@ class Group:
             part = np.flatnonzero(rows.sign == sign)
             if len(part):
                 some = rows if len(part) == len(rows) else rows.take(part)
-                self.labelled.add(some.times, *some.counted, now=now, sign=sign)
+                _add(self.labelled, some.times, some.counted, now=now, sign=sign)
         self._remember(rows)
         if self.detector is not None:
             self._watch(rows, now)
@@ -173,6 +177,30 @@ class Group:
             return times, chosen
         part = np.flatnonzero(np.isin(columns[0], cohorts))
         return times[part], [None if each is None else each[part] for each in chosen]
+
+
+def _add(
+    windows: Windows[Cube],
+    times: Values,
+    columns: tuple[Values | None, ...],
+    *,
+    now: float,
+    sign: int = 1,
+) -> None:
+    """Count rows in the buckets of their *times* [n], and since a promotion where one is marked."""
+    cubes, which = windows.sort_in(times, now=now, sign=sign)
+    parts = [(cubes, which, which >= 0)]
+    mark = windows.marked(PROMOTION)
+    if mark is not None:
+        parts.append(([mark[1]], np.zeros(len(times), dtype=np.int64), times >= mark[0]))
+    for states, places, kept in parts:
+        if kept.all():
+            some, counted = places, columns
+        else:
+            some = places[kept]
+            counted = tuple(None if each is None else each[kept] for each in columns)
+        if len(some):
+            add_to_all(states, some, *counted, sign=sign)  # type: ignore[arg-type]  # the cohort is there
 
 
 def _maker(layout: Layout) -> Callable[[], Cube]:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from gateway.statistics.arrays import Floats
+from gateway.quality.figures.cube import stacked
 from gateway.statistics.delays import BINS, delay_bins, delay_quantile, settled_after
 
 if TYPE_CHECKING:
-    from gateway.quality.figures.cube import Cube
     from gateway.quality.figures.group import Group
 
 # A window is settled when so many of its predictions are older than most labels take.
@@ -48,18 +47,19 @@ def delays_of(chosen: Sequence[tuple[Group, list[int] | None]], since: float, no
     # Predictions by bucket: how many there are, and how many have no label yet.
     made: dict[tuple[float, float], list[float]] = {}
     for group, cohorts in chosen:
+        span = group.stream_layout.tables["strata"][0]
         for start, width, cube in group.stream:
             if start >= since:
-                rows = float(_table(cube, "strata", group.stream_layout.tables, cohorts).sum())
+                rows = float(stacked([cube.sums["strata"]], span, cohorts)[1][:, 0].sum())
                 both = made.setdefault((start, width), [0.0, 0.0])
                 both[0] += rows
                 both[1] += rows
         for start, width, cube in group.labelled:
             if start >= since:
-                delays = _table(cube, "delay", group.layout.tables, cohorts, BINS)
-                came += delays
+                keys, table = stacked([cube.sums["delay"]], BINS, cohorts)
+                came += np.bincount(keys, weights=table[:, 0], minlength=BINS)
                 if (start, width) in made:
-                    made[start, width][1] -= float(delays.sum())
+                    made[start, width][1] -= float(table[:, 0].sum())
     waiting = np.zeros(BINS)
     for (start, width), (_, left) in made.items():
         waiting[delay_bins(np.asarray([_age(start, width, now)]))] += max(0.0, left)
@@ -74,24 +74,3 @@ def delays_of(chosen: Sequence[tuple[Group, list[int] | None]], since: float, no
 def _age(start: float, width: float, now: float) -> float:
     """How old the predictions of a bucket are, in the middle of what has passed of it."""
     return max(0.0, now - (start + min(start + width, now)) / 2)
-
-
-def _table(
-    cube: Cube,
-    name: str,
-    tables: dict[str, tuple[int, int]],
-    cohorts: list[int] | None,
-    bins: int = 1,
-) -> Floats:
-    """How many rows of *cohorts* each key of a table has, or all of them together."""
-    sums = cube.sums[name]
-    counts = sums.table[:, 0]
-    if bins == 1 and cohorts is None:
-        return np.asarray([counts.sum()])
-    cohort, local = np.divmod(sums.keys, tables[name][0])
-    if cohorts is not None:
-        kept = np.isin(cohort, cohorts)
-        local, counts = local[kept], counts[kept]
-    if bins == 1:
-        return np.asarray([counts.sum()])
-    return np.bincount(local, weights=counts, minlength=bins).astype(np.float64)

@@ -104,7 +104,7 @@ def overview(live: LiveFigures, query: Query) -> list[Overview]:
     for model, spec in live.specs.items():
         roles = list(dict.fromkeys(key[1] for key in live.groups if key[0] == model))
         groups = live.chosen(model, query.role) if query.role == "live" else {}
-        view = view_of(list(groups.values()), spec, query, live.now)
+        view = view_of(list(groups.values()), spec, query, live.now, brief=True)
         level = query.level or spec.level
         name, first = main_figure(view, level=level)
         found.append(

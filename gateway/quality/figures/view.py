@@ -24,6 +24,13 @@ _W: Final = 1
 _WW: Final = 2
 _WHOLE: Final = {"classification": "cells", "multilabel": "rows", "regression": "moments"}
 
+# What the first figure and its averages need.
+_BRIEF: Final = {
+    "classification": ("cells", QUESTIONS, "alone"),
+    "multilabel": ("columns", "rows", QUESTIONS, "alone"),
+    "regression": ("moments", QUESTIONS, "alone"),
+}
+
 # A group with its cohorts that count, None for all; and with buckets of its labelled rows.
 Chosen = tuple[Group, "list[int] | None"]
 Parts = tuple[Group, "list[Part]"]
@@ -78,10 +85,13 @@ class View:
             self.numbers.deflate(factor)
 
 
-def view_of(groups: Sequence[Group], spec: Spec, query: Query, now: float) -> View:
+def view_of(
+    groups: Sequence[Group], spec: Spec, query: Query, now: float, *, brief: bool = False
+) -> View:
     """The rows of *groups* that *query* asks for; all groups are of *spec*.
 
-    Raises ValueError where an endpoint or a slice has never been met.
+    *brief*: without the tables of scores and of what probabilities promise. Raises ValueError where
+    an endpoint or a slice has never been met.
     """
     for group in groups:
         group.settle(now)
@@ -102,11 +112,18 @@ def view_of(groups: Sequence[Group], spec: Spec, query: Query, now: float) -> Vi
     delays = delays_of(chosen, since, now)
     settled = query.settled and delays.p95 == delays.p95
     until = now - delays.p95 if settled else inf
-    return _window(chosen, spec, since=since, until=until, now=now, delays=delays)
+    return _window(chosen, spec, since=since, until=until, now=now, delays=delays, brief=brief)
 
 
 def _window(
-    chosen: Sequence[Chosen], spec: Spec, *, since: float, until: float, now: float, delays: Delays
+    chosen: Sequence[Chosen],
+    spec: Spec,
+    *,
+    since: float,
+    until: float,
+    now: float,
+    delays: Delays,
+    brief: bool = False,
 ) -> View:
     """The buckets that start at *since* or later and end at *until* or earlier."""
     labelled: list[Parts] = []
@@ -126,7 +143,14 @@ def _window(
             if start >= since and start + width <= until
         ]
     return _added(
-        labelled, stream, spec, since=since, until=min(until, now), delays=delays, earlier=earlier
+        labelled,
+        stream,
+        spec,
+        since=since,
+        until=min(until, now),
+        delays=delays,
+        earlier=() if brief else earlier,
+        brief=brief,
     )
 
 
@@ -139,12 +163,14 @@ def _added(
     until: float,
     delays: Delays,
     earlier: Sequence[Part] = (),
+    brief: bool = False,
 ) -> View:
     group = labelled[0][0] if labelled else Group(spec)
+    names = _BRIEF[spec.task] if brief else None
     return View(
         spec=spec,
-        labelled=gather([one for _, mine in labelled for one in mine], group.layout),
-        stream=gather(stream, group.stream_layout),
+        labelled=gather([one for _, mine in labelled for one in mine], group.layout, names),
+        stream=gather(stream, group.stream_layout, ["strata"] if brief else None),
         since=since,
         until=until,
         revision=sum(one.revision for one, _ in labelled),

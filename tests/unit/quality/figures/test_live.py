@@ -165,31 +165,6 @@ def test_endpoints_and_slices_are_told_apart_and_add_up() -> None:
         answer(live, "m", Query(tags={"region": "mars"}))
 
 
-def test_combinations_beyond_the_limit_are_counted_together() -> None:
-    """Memory is bounded, and what is not told apart is counted and still part of the whole."""
-    live = live_of()
-    n = 1500
-    names = [f"e{place}" for place in range(n)]
-    zeros = np.zeros(n, dtype=np.int64)
-    live.joined(joined(zeros, zeros, endpoints=names, endpoint=np.arange(n, dtype=np.uint16)))
-    told = answer(live, "m", Query())
-    assert told.rows.labelled == n
-    assert told.rows.left_out == n - 1024
-    assert len(told.endpoints) <= 64
-
-
-def test_model_files_beyond_the_limit_make_room() -> None:
-    """The file that has been silent longest is forgotten, and that is counted."""
-    live = live_of(most=2)
-    zeros = np.zeros(5, dtype=np.int64)
-    for place in range(3):
-        times = np.full(5, NOON + place)
-        live.predicted(samples(zeros, digest=f"d{place}", times=times))
-        live.settle()
-    assert [key[3] for key in live.groups] == ["d1", "d2"]
-    assert live.forgotten == 1
-
-
 def test_windows_go_by_the_time_of_the_prediction() -> None:
     """A label that comes a day late counts for the day before, not for the last hour."""
     clock = Clock(NOON + 86_400.0)
@@ -237,73 +212,6 @@ def test_since_promotion_counts_from_the_promotion_on() -> None:
     assert answer(live, "m", Query()).figures["accuracy"].value == 0.5
 
 
-def test_figures_are_the_same_after_a_restart() -> None:
-    """A replay of the ledger and what was kept answer as before; what comes early waits for it."""
-    clock = Clock()
-    n = 300
-    scores = parts(RANDOM.dirichlet(np.ones(3), n))
-    said, true = scores.argmax(axis=1), RANDOM.integers(0, 3, n)
-    times = NOON - RANDOM.random(n) * 90_000
-    question = RANDOM.integers(1, 1 << 60, n).astype(np.uint64)
-    predictions = samples(said, scores=scores, times=times)
-    labels = joined(true, said, scores=scores, times=times, question=question)
-    spec = digits(3, targets={"accuracy": 0.9})
-    live = live_of(spec, clock)
-    live.mark("m", NOON - 5000)
-    live.predicted(predictions)
-    live.joined(labels)
-    live.settle()
-    first = answer(live, "m", Query())
-    assert first.alarm is not None
-    again = LiveFigures({"m": spec}, clock=clock)
-    again.predicted(predictions)
-    assert answer(again, "m", Query()).rows.predictions == 0
-    again.begin(live.keep())
-    again.joined(labels)
-    for window in ("1h", "24h", "30d", "n:50", "since_promotion"):
-        one, other = (answer(each, "m", Query(window=window)) for each in (live, again))
-        assert repr(plain(one)) == repr(plain(other))
-        assert one.alarm == other.alarm
-    broken = LiveFigures({"m": spec}, clock=clock)
-    broken.predicted(predictions)
-    with pytest.raises(ValueError, match="not a state of figures"):
-        broken.begin(b"\xc1")
-    assert answer(broken, "m", Query(window="30d")).rows.predictions == n
-
-
-def test_replayed_labels_raise_no_alarm_again() -> None:
-    """Labels of before the start were news to an earlier life: figures have them, the alarm not."""
-    told: list[str] = []
-    clock = Clock()
-    live = live_of(
-        digits(3, targets={"accuracy": 0.9}), clock, notify=lambda what, *_: told.append(what)
-    )
-    zeros = np.zeros(500, dtype=np.int64)
-    live.joined(joined(zeros, zeros + 1, labelled=np.full(500, NOON)))
-    live.settle()
-    assert told == []
-    assert answer(live, "m", Query()).figures["accuracy"].value == 0
-    live.joined(
-        joined(zeros, zeros + 1, key=np.arange(500, 1000), labelled=np.full(500, clock.now))
-    )
-    live.settle()
-    assert told == ["accuracy_alarm"]
-
-
-def test_a_changed_configuration_keeps_what_still_fits() -> None:
-    """New targets judge the old rows; new classes begin anew; a model that went is forgotten."""
-    live = live_of(digits(3))
-    zeros = np.zeros(100, dtype=np.int64)
-    live.joined(joined(zeros, zeros + 1))
-    live.configure({"m": digits(3, targets={"accuracy": 0.5})})
-    figure = answer(live, "m", Query()).figures["accuracy"]
-    assert (figure.n, figure.status) == (100, "below target")
-    live.configure({"m": digits(4)})
-    assert answer(live, "m", Query()).rows.labelled == 0
-    live.configure({})
-    assert not live.groups
-
-
 def test_too_few_rows_give_no_verdict() -> None:
     """Below the floor a figure is insufficient; above it its target is judged by the interval."""
     spec = digits(3, targets={"accuracy": 0.9})
@@ -319,35 +227,6 @@ def test_too_few_rows_give_no_verdict() -> None:
     assert figure.status == "below target"
     assert figure.target is not None
     assert figure.target.outside_bounds
-
-
-def test_an_alarm_is_told_once_and_ends_when_it_is_over() -> None:
-    """Accuracy far below its target alarms; good rows end it; both are told."""
-    told: list[tuple[str, str]] = []
-    clock = Clock()
-    live = live_of(
-        digits(3, targets={"accuracy": 0.9}),
-        clock=clock,
-        notify=lambda what, model, _: told.append((what, model)),
-    )
-    zeros = np.zeros(200, dtype=np.int64)
-    for place, said in enumerate((0, 1, 1, 0, 0, 0)):
-        clock.now += 60
-        key = np.arange(200) + 200 * place
-        live.joined(
-            joined(
-                zeros,
-                np.full(200, said),
-                key=key,
-                times=np.full(200, clock.now),
-                labelled=np.full(200, clock.now),
-            )
-        )
-        live.settle()
-        on = answer(live, "m", Query()).alarm
-        assert on is not None
-        assert on.on == (place in {1, 2})
-    assert told == [("accuracy_alarm", "m"), ("accuracy_recovered", "m")]
 
 
 def test_the_list_of_models_has_those_without_rows() -> None:
