@@ -104,6 +104,10 @@ def evaluate(
     report: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the result there.")
     ] = None,
+    picture: Annotated[
+        str | None,
+        typer.Option("--confusion-matrix", metavar="FILE.svg", help="Draw it there."),
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests at the same time.")] = 4,
     load: Annotated[
         int | None,
@@ -161,6 +165,7 @@ def evaluate(
             output=output,
             scores=scores,
             json=report,
+            picture=picture,
             concurrency=concurrency,
             load=load,
             min_accuracy=min_accuracy,

@@ -17,6 +17,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from gateway.lab import LabError
 from gateway.lab.answers import prediction_of
 from gateway.lab.client import Client
+from gateway.lab.confusion_picture import svg
 from gateway.lab.dataset import fit, read_arrays
 from gateway.lab.passes import Pass, difference, in_order, send, shuffled
 from gateway.lab.quality import Latency, Quality, Truth, UnderLoad
@@ -69,12 +70,14 @@ def run(
     data: str,
     *,
     json: str | None = None,
+    picture: str | None = None,
     **plan: Any,  # noqa: ANN401 - the fields of Plan
 ) -> int:
     """Send the rows of the file *data* to *model* at *url* and print how right the answers are.
 
-    *json* is a file to write the result to. *plan* has the fields of `Plan`: *batch* rows go into
-    a request, *concurrency* requests are in flight; with *load* there is a second pass with so
+    *json* is a file to write the result to, *picture* an SVG file for the confusion matrix. *plan*
+    has the fields of `Plan`: *batch* rows go into a request, *concurrency* requests are in flight;
+    with *load* there is a second pass with so
     many in flight, rows shuffled. *classes*: average over the classes 0 to *classes* - 1 instead
     of those that occur. *level* is that of all intervals, and *seed* draws the order of the second
     pass and the intervals without a formula. Returns 0; 1 where the accuracy is below
@@ -85,7 +88,9 @@ def run(
         chosen = Plan(**plan)
         quality = asyncio.run(_evaluate(url, model, data, chosen))
         if json is not None:
-            _write(json, quality)
+            _write(json, quality.json())
+        if picture is not None:
+            _write(picture, _drawn(data, quality))
     except LabError as error:
         print(f"infergate evaluate: {error}", file=sys.stderr)
         return 2
@@ -211,8 +216,15 @@ def _latency(each: Pass, concurrency: int) -> Latency:
     )
 
 
-def _write(path: str, quality: Quality) -> None:
+def _drawn(data: str, quality: Quality) -> bytes:
     try:
-        Path(path).write_bytes(quality.json())
+        return svg(quality).encode()
+    except ValueError as error:
+        raise LabError(f"{data}: {error}") from None
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        Path(path).write_bytes(content)
     except OSError as error:
         raise LabError(f"{path}: {error.strerror}") from None

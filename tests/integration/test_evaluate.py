@@ -43,16 +43,17 @@ def test_the_figures_are_the_same_by_every_protocol_and_output(
     tmp_path: Path, data: str, protocol: Protocol, output: str | None
 ) -> None:
     """What is measured is the model, not the spelling."""
-    report = tmp_path / "report.json"
+    report, picture = tmp_path / "report.json", tmp_path / "matrix.svg"
     with Oracle() as oracle:
         code = run(
             oracle.url, "oracle", data,
-            batch=3, protocol=protocol, output=output, json=str(report),
+            batch=3, protocol=protocol, output=output, json=str(report), picture=str(picture),
         )  # fmt: skip
 
     result = json.loads(report.read_bytes())
     assert code == 0
     assert len(oracle.paths) == 4
+    assert "0 as 1: 1 of 3" in picture.read_text()
     assert result["rows"] == 10
     assert result["output"] == (output or "label")
     assert result["accuracy"]["value"] == 0.8

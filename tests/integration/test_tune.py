@@ -22,9 +22,8 @@ SLO = "p99=8s,errors=50%"
 
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One window a trial, and no precision is left out for its time."""
+    """Short windows, and no precision is left out for its time."""
     monkeypatch.setattr(precisions, "_SLOWER", 1e9)
-    monkeypatch.setattr(gateway_bench, "SHARES", (0.3,))
     monkeypatch.setattr(gateway_bench, "_WARMUP", 0.1)
 
 
@@ -39,7 +38,7 @@ def test_digits_are_tuned_and_the_configuration_is_one_that_serves(tmp_path: Pat
     code = run(
         DIGITS, data=DATA, slo=SLO, output=str(output), json=str(report),
         margin=0.05, precisions=("int8-static",), only=("precision",), trials=2, rounds=2,
-        finalists=1, window=1.0, concurrency=4, cores=2,
+        shares=(0.3,), finalists=1, window=1.0, concurrency=4, cores=2,
     )  # fmt: skip
 
     told = json.loads(report.read_bytes())

@@ -145,7 +145,7 @@ def test_evaluate_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options == {
         "batch": 32, "protocol": "v1", "output": None, "scores": None, "json": "out.json",
         "concurrency": 4, "load": 9, "min_accuracy": None, "classes": None, "level": 0.95,
-        "timeout": 0.5,
+        "timeout": 0.5, "picture": None,
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from gateway.lab import LabError
 from gateway.lab.search.slo import Slo
 from gateway.lab.tune.confirm import Choice, confirm
+from gateway.lab.tune.gateway_bench import SHARES
 from gateway.lab.tune.measured import Bench, Measured, Objective, Trial
 from gateway.lab.tune.pareto import points
 from gateway.lab.tune.prepare import Prepared, about, machine, prepare
@@ -56,6 +57,8 @@ class Plan:
     only: tuple[str, ...] = ()
     output_name: str | None = None
     seed: int = 1
+    # Of the capacity, offered in turn.
+    shares: tuple[float, ...] = SHARES
 
     def check(self) -> None:
         """Raise LabError for what cannot be."""

@@ -50,7 +50,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """How long a setting is loaded: *window* seconds at each rate.
 
     *concurrency* requests in flight find the capacity. *batch* rows are in a request. *repeat* is
-    the share of requests that were asked before.
+    the share of requests that were asked before. *shares* of the capacity are offered in turn.
     """
 
     window: float = 2.0
@@ -58,6 +58,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 1
     protocol: Protocol = "v2-json"
     repeat: float = 0.0
+    shares: tuple[float, ...] = SHARES
 
 
 class GatewayBench:
@@ -174,7 +175,7 @@ class GatewayBench:
         windows: list[tuple[float, float, float]] = []
         best = latency = 0.0
         pruned = False
-        shares = list(SHARES)
+        shares = list(self._pace.shares)
         while shares:
             run = await self._run(gateway.url, rate=shares.pop(0) * closed.throughput)
             seen = run.percentile(self._objective.percentile)

@@ -91,7 +91,7 @@ def prepare(
         objective,
         Pace(
             window=plan.window, concurrency=plan.concurrency, batch=plan.batch,
-            protocol=plan.protocol, repeat=plan.repeat,
+            protocol=plan.protocol, repeat=plan.repeat, shares=plan.shares,
         ),
         start=start,
         models=made.models,
