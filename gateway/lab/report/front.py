@@ -28,7 +28,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
-    """All *candidates* of a search; *reason* says in words why the chosen one was chosen."""
+    """All *candidates* of a search; *reason* says why the chosen one was chosen, line by line."""
 
     candidates: tuple[Candidate, ...]
     reason: str = ""

@@ -77,8 +77,8 @@ def answers(report: Report) -> Iterator[tuple[bool | None, str]]:
         yield None, report.comparison.sentence
     if report.gate is not None:
         yield report.gate.passed, report.gate.sentence
-    if report.front is not None and report.front.reason:
-        yield None, report.front.reason
+    if report.front is not None:
+        yield from ((None, line) for line in report.front.reason.splitlines())
     if report.account is not None and report.account.sentence:
         yield None, report.account.sentence
 

@@ -16,6 +16,7 @@ from gateway.lab.search.slo import Slo
 from gateway.lab.tune.confirm import Choice, confirm
 from gateway.lab.tune.gateway_bench import SHARES
 from gateway.lab.tune.measured import Bench, Measured, Objective, Trial
+from gateway.lab.tune.page import page
 from gateway.lab.tune.pareto import points
 from gateway.lab.tune.prepare import Prepared, about, machine, prepare
 from gateway.lab.tune.progress import Progress
@@ -138,7 +139,7 @@ def _tune(
             found = explore(search, bench, plan, objective, progress)
     tuning = _result(made, plan, objective, found, search.space, seconds=monotonic() - began)
     show(tuning, Console())
-    _write(tuning, made, output=output, json=json, report=report)
+    _write(tuning, made, objective, output=output, json=json, report=report)
     if found.choice is None:
         print(
             f"infergate tune: interrupted after {len(found.trials)} trials; the same command "
@@ -191,6 +192,7 @@ def _result(
         machine=machine(),
         space=space,
         settings=space.size,
+        start=made.start,
         trials=found.trials,
         choice=choice,
         points=points(found.trials, objective, best, confirmed),
@@ -217,8 +219,9 @@ def _home(model: str, output: str | None, *, named: bool) -> Path:
 
 
 def _write(
-    tuning: Tuning, made: Prepared, *, output: str | None, json: str | None, report: str | None
-) -> None:
+    tuning: Tuning, made: Prepared, objective: Objective, *,
+    output: str | None, json: str | None, report: str | None,
+) -> None:  # fmt: skip
     files: dict[str, bytes] = {}
     if json is not None:
         files[json] = tuning.json()
@@ -228,13 +231,9 @@ def _write(
         head = "".join(f"# {line}\n" for line in tuning.reasons)
         files[output] = (head + text).encode()
     if report is not None:
-        files[report] = _html(tuning)
+        files[report] = page(tuning, objective).encode()
     for path, content in files.items():
         try:
             Path(path).write_bytes(content)
         except OSError as error:
             raise LabError(f"{path}: {error.strerror}") from None
-
-
-def _html(tuning: Tuning) -> bytes:
-    raise LabError(f"{tuning.model}: no HTML report yet; use --json")

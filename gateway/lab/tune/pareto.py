@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gateway.lab.report.front import Candidate, pareto
 from gateway.lab.tune.measured import Measured, Objective, Trial
-from gateway.lab.tune.setting import Setting
+from gateway.lab.tune.setting import KNOBS, Setting
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,20 +49,19 @@ def points(
         for setting, measured in every.items()
         if measured.refused is None and not measured.pruned
     ]
-    return [
-        msgspec.structs.replace(
-            one, front=one.feasible and not any(_beats(two, one) for two in made if two.feasible)
-        )
-        for one in made
-    ]
+    front = {one.label for one in pareto([candidate(one) for one in made if one.feasible])}
+    return [msgspec.structs.replace(one, front=one.feasible and one.name in front) for one in made]
 
 
-def _beats(first: Point, second: Point) -> bool:
-    """As good in everything, and better in something."""
-    mine, other = _goals(first), _goals(second)
-    return all(a >= b for a, b in zip(mine, other, strict=True)) and mine != other
-
-
-def _goals(point: Point) -> tuple[float, float, float, float]:
-    accuracy = 0.0 if point.accuracy is None else point.accuracy
-    return point.throughput, -point.latency, -point.memory, accuracy
+def candidate(point: Point, start: Setting | None = None) -> Candidate:
+    """*point* for a report's chart; *start* is the setting of before."""
+    return Candidate(
+        label=point.name,
+        throughput=point.throughput,
+        p99=point.latency,
+        memory=point.memory,
+        accuracy=point.accuracy,
+        settings={name: str(getattr(point.setting, name)) for name in KNOBS},
+        is_default=point.setting == start,
+        is_chosen=point.chosen,
+    )

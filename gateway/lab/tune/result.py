@@ -11,7 +11,7 @@ from gateway.lab.quantize.make import Quantised
 from gateway.lab.tune.confirm import Choice
 from gateway.lab.tune.measured import Trial
 from gateway.lab.tune.pareto import Point
-from gateway.lab.tune.setting import Space
+from gateway.lab.tune.setting import Setting, Space
 
 # Of the JSON; it grows when a reader of the old one would misread the new one.
 SCHEMA_VERSION: Final = 1
@@ -20,7 +20,8 @@ SCHEMA_VERSION: Final = 1
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for, tried and chosen.
 
-    *choice* is null where it was interrupted before anything was measured twice. *difference* is
+    *start* is the setting of before, and *settings* how many there are in the *space*. *choice* is
+    null where it was interrupted before anything was measured twice. *difference* is
     that of the configuration, *points* all settings for a chart, *quantised* the models in other
     precisions with their verdicts, *refusals* why one of them is out.
     """
@@ -32,6 +33,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     machine: dict[str, str]
     space: Space
     settings: int
+    start: Setting
     trials: list[Trial]
     choice: Choice | None
     points: list[Point]

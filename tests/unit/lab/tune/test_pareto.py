@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from gateway.lab.tune.measured import Measured, Trial
+from gateway.lab.tune.page import page
 from gateway.lab.tune.pareto import points
-from gateway.lab.tune.setting import Setting
+from gateway.lab.tune.result import Tuning
+from gateway.lab.tune.setting import Setting, Space
 from tests.support.tuning import OBJECTIVE
 
 
@@ -54,3 +56,23 @@ def test_what_was_measured_again_counts() -> None:
     (point,) = points(trials, OBJECTIVE, Setting(max_rows=1), again)
 
     assert (point.throughput, point.latency) == (80, 0.012)
+
+
+def test_the_report_has_every_point_and_the_reason() -> None:
+    """One file, with the chosen and the first setting marked."""
+    trials = _trials(
+        Measured(throughput=100, latency=0.01, memory=50),
+        Measured(throughput=200, latency=0.015, memory=50),
+    )
+    tuning = Tuning(
+        model="digits", slo="p99 <= 20ms", max_accuracy_drop=0.005, machine={}, space=Space.on(2),
+        settings=9, trials=trials, choice=None, reasons=["Because it is quicker."], difference="",
+        points=points(trials, OBJECTIVE, Setting(max_rows=2), {}), start=Setting(max_rows=1),
+    )  # fmt: skip
+
+    text = page(tuning, OBJECTIVE)
+
+    assert text.startswith("<!doctype html>")
+    assert "chosen: max_rows 2" in text
+    assert "before" in text
+    assert "Because it is quicker." in text
