@@ -200,9 +200,17 @@ class Database:
         os.close(os.open(path, flags, 0o600))
 
     def _claim_server(self, connection: Connection) -> None:
-        with connection.begin():
-            if not connection.scalar(text(f"SELECT pg_try_advisory_lock({_ADVISORY})")):
-                raise Unusable("in_use", f"the ledger {self.where} {_WORDS['in_use']}")
+        """Take the database for this connection alone; raises Unusable.
+
+        A server notices late that an earlier life of this process has ended, hence the wait.
+        """
+        try:
+            with connection.begin():
+                connection.execute(text(f"SELECT pg_advisory_lock({_ADVISORY})"))
+        except DBAPIError as error:
+            if _reason(error.orig) != "locked":
+                raise
+            raise Unusable("in_use", f"the ledger {self.where} {_WORDS['in_use']}") from None
 
     def _prepare(self, connection: Connection) -> None:
         if not inspect(connection).has_table(META.name):
