@@ -200,4 +200,4 @@ def truth_of(options: QualityConfig) -> Truth:
 
 def wanted(config: Config) -> bool:
     """Whether any model keeps predictions."""
-    return any(model.quality is not None for model in config.models.values())
+    return any(model.quality is not None or bool(model.shadow) for model in config.models.values())
