@@ -24,7 +24,7 @@ TEXT = (
 )
 
 
-def asked(http: str, pictures: np.ndarray) -> list[str]:  # type: ignore[type-arg] # floats
+def asked(http: str, pictures: np.ndarray) -> list[str]:
     """The ids under which the model answered *pictures*."""
     connection = HTTPConnection(http)
     ids = []
