@@ -16,11 +16,11 @@ from gateway.wire.samples import CACHED, FULL, Samples
 from gateway.wire.tensor import NUMPY, split_elements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from gateway.sampling.note import Note
     from gateway.sampling.reading import Read, Reader
-    from gateway.wire.message import InferResponse, Rows
+    from gateway.wire.message import InferResponse, Rows, Trace
     from gateway.wire.samples import Column, Role
     from gateway.wire.tensor import Array, Tensor
 
@@ -50,14 +50,17 @@ def groups(
     """*notes* and their places by digest, version and form: what can be read together."""
     found: dict[tuple[str, str, Form], list[tuple[int, Note]]] = {}
     last: Rows | None = None
-    form: Form = ()
+    far: Trace | None = None
+    members: list[tuple[int, Note]] = []
     for at, note in enumerate(notes):
         response = note.response
-        # Rows of one batch follow each other.
-        if last is None or response.rows is not last:
-            last = response.rows
+        rows = response.rows
+        # Rows of one batch follow each other, and are alike.
+        if rows is None or rows is not last or note.trace.far is not far:
+            last, far = rows, note.trace.far
             form = form_of(response, bare=bare)
-        found.setdefault((note.digest, response.version, form), []).append((at, note))
+            members = found.setdefault((note.digest, response.version, form), [])
+        members.append((at, note))
     return found
 
 
@@ -144,18 +147,19 @@ def samples(
         column = np.array(values, dtype=dtype)
         return column if single else np.repeat(column, counts)
 
-    def listed(value: Callable[[Note], str]) -> tuple[list[str], Column]:
-        places: dict[str, int] = {}
-        found = [places.setdefault(value(note), len(places)) for note in notes]
-        return list(places), by_row(found, np.uint16)
+    def listed(values: list[str]) -> tuple[list[str], Column]:
+        places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+        if len(places) == 1:
+            return [values[0]], np.zeros(total, dtype=np.uint16)
+        return list(places), by_row([places[value] for value in values], np.uint16)
 
     ids = [note.id for note in notes]
     rows = np.zeros(total, dtype=np.uint32)
     if not single:
         ids = list(chain.from_iterable(map(repeat, ids, counts)))
         rows = np.concatenate([np.arange(count, dtype=np.uint32) for count in counts])
-    endpoints, endpoint = listed(lambda note: note.endpoint)
-    tenants, tenant = listed(lambda note: note.tenant)
+    endpoints, endpoint = listed([(note.trace.far or note.trace).endpoint for note in notes])
+    tenants, tenant = listed([note.tenant for note in notes])
     used, slice_ = np.unique(by_row([note.slice for note in notes], np.uint16), return_inverse=True)
     scores, columns = quantised(found)
     return Samples(

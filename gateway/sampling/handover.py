@@ -74,9 +74,12 @@ class Handover:
             for mirror in mirrors:
                 mirror.decide()
             # Not for ever: whoever notes faster than this must not keep the others waiting.
-            for _ in range(1 + len(recorder.notes) // AT_ONCE):
+            left = recorder.waiting
+            while left > 0:
+                before = recorder.waiting
                 for made in recorder.take(AT_ONCE):
                     self._offer(recorder, made)
+                left -= before - recorder.waiting
                 await self._sleep(0)
             lost = recorder.take_lost()
             if lost is not None and not self._outlet.offer(encode(lost)):

@@ -31,12 +31,6 @@ class Note(msgspec.Struct, eq=False, gc=False):
     pi: float
 
     @property
-    def endpoint(self) -> str:
-        """Who answered, "" for a cache."""
-        trace = self.trace
-        return (trace.far or trace).endpoint
-
-    @property
     def digest(self) -> str:
         """The SHA-256 of the model file that the answer is of."""
         trace = self.trace

@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from gateway.sampling.slices import Slices
     from gateway.sampling.target import Witness
     from gateway.telemetry import Telemetry
-    from gateway.wire.message import InferResponse, Trace
     from gateway.wire.samples import Role
 
 log: Final = logging.getLogger(__name__)
 
 # Rows that may wait to be read: a tenth of a second of the quickest model takes some thousands.
 MOST_ROWS: Final = 65_536
+# Pairs of each shadow that may wait; the mirror's own bounds keep them below that by far.
+MOST_PAIRS: Final = 16_384
 # Bytes of answers that may wait with them, for models whose answers are large.
 MOST_BYTES: Final = 64 << 20
+# Rows that are read in one turn of the event loop: about a millisecond of ten classes.
+AT_ONCE: Final = 4096
 # An id that is longer is a text and no id; the header X-Inference-Id carries none of those either.
 LONGEST_ID: Final = 256
 
@@ -70,12 +73,18 @@ class Recorder:
     def __bool__(self) -> bool:
         return bool(self.notes or self._pairs or self._lost)
 
+    @property
+    def waiting(self) -> int:
+        """Notes and pairs that nobody has taken."""
+        return len(self.notes) + sum(map(len, self._pairs.values()))
+
     def put(self, note: Note) -> None:
         """Keep *note* until it is read, or count it as lost."""
         if len(note.id) > LONGEST_ID:
             self.lose("long_id", note.rows)
             return
-        size = _size(note.response)
+        response = note.response
+        size = 0 if response.rows is not None else response.largest
         if self.rows >= MOST_ROWS or self.bytes + size > MOST_BYTES:
             self.lose("queue", note.rows)
             return
@@ -84,8 +93,12 @@ class Recorder:
         self.notes.append(note)
 
     def put_pair(self, witness: Witness, pair: Pair) -> None:
-        """Keep what a shadow said beside what the model said."""
-        self._pairs.setdefault(witness, []).append(pair)
+        """Keep what a shadow said beside what the model said, or count it as lost."""
+        pairs = self._pairs.setdefault(witness, [])
+        if len(pairs) < MOST_PAIRS:
+            pairs.append(pair)
+        else:
+            self.lose("queue", pair.shadow.rows)
 
     def lose(self, reason: str, rows: int) -> None:
         """Count *rows* that are not handed over."""
@@ -93,20 +106,28 @@ class Recorder:
         self._telemetry.sampling.samples_lost.cell(self.model, reason).value += rows
 
     def take(self, most: int) -> list[Samples]:
-        """Samples of up to *most* notes, the oldest first, and of as many pairs."""
+        """Samples of up to *most* notes, the oldest first, and of as many pairs.
+
+        Of fewer where they have many rows: at most `AT_ONCE` and those of one note.
+        """
         notes = self.notes[:most]
+        rows = sum([note.rows for note in notes])
+        if rows > AT_ONCE:
+            ends = np.cumsum([note.rows for note in notes])
+            notes = notes[: int(np.searchsorted(ends, AT_ONCE)) + 1]
+            rows = int(ends[len(notes) - 1])
         del self.notes[: len(notes)]
-        self.rows -= sum([note.rows for note in notes])
-        self.bytes -= sum([_size(note.response) for note in notes])
+        self.rows -= rows
+        if self.bytes:
+            self.bytes -= sum([
+                note.response.largest for note in notes if note.response.rows is None
+            ])  # fmt: skip
         made = []
-        if notes and self.reader is not None:
-            roles: dict[tuple[Role, str], list[Note]] = {}
-            for note in notes:
-                roles.setdefault(self._role(note.trace), []).append(note)
-            for (role, name), each in roles.items():
+        reader = self.reader
+        if notes and reader is not None:
+            for (role, name), each in self._by_role(notes).items():
                 made += [
-                    self._samples(batch, role, name=name)
-                    for batch in self.batches(each, self.reader)
+                    self._samples(batch, role, name=name) for batch in self.batches(each, reader)
                 ]
         for witness in list(self._pairs):
             pairs = self._pairs.pop(witness)
@@ -122,11 +143,18 @@ class Recorder:
         lost, self._lost = self._lost, {}
         return Lost(self.model, lost)
 
-    def _role(self, trace: Trace) -> tuple[Role, str]:
-        """Who answered, and as what."""
-        if trace.stand_in:
-            return "candidate", trace.stand_in
-        return ("probe" if trace.probe else "live"), self.model
+    def _by_role(self, notes: list[Note]) -> dict[tuple[Role, str], list[Note]]:
+        """*notes* by what who has answered was, and who that was."""
+        if not any(note.trace.stand_in or note.trace.probe for note in notes):
+            return {("live", self.model): notes}
+        roles: dict[tuple[Role, str], list[Note]] = {}
+        for note in notes:
+            trace = note.trace
+            role: tuple[Role, str] = ("probe" if trace.probe else "live", self.model)
+            if trace.stand_in:
+                role = ("candidate", trace.stand_in)
+            roles.setdefault(role, []).append(note)
+        return roles
 
     def return_lost(self, lost: Lost) -> None:
         """*lost* could not be told yet."""
@@ -211,8 +239,3 @@ class Recorder:
         found.live_digest = live.digest
         found.distance = distance(said, batch.read)
         return found
-
-
-def _size(response: InferResponse) -> int:
-    """What keeping *response* takes, roughly: those of a batch share one, and are small."""
-    return 0 if response.rows is not None else response.largest

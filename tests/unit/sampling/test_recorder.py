@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.sampling.meaning import Meaning
 from gateway.sampling.note import Pair
-from gateway.sampling.recorder import LONGEST_ID, MOST_BYTES, MOST_ROWS
+from gateway.sampling.recorder import LONGEST_ID, MOST_BYTES, MOST_PAIRS, MOST_ROWS
 from gateway.sampling.slices import Slices, Tag
 from gateway.sampling.target import Witness
 from gateway.telemetry import Telemetry
@@ -248,6 +248,29 @@ def test_an_id_that_is_none_is_lost() -> None:
 
     assert len(only(made.take(10))) == 1
     assert lost(telemetry) == {"long_id": 1}
+
+
+def test_large_batches_are_read_a_few_at_a_time() -> None:
+    """The event loop has other things to do in between."""
+    made = recorder()
+    for id_ in "abc":
+        made.put(note(answer(*[A] * 3000), id_, rows=3000))
+
+    assert [len(only(made.take(10))) for _ in range(2)] == [6000, 3000]
+    assert (made.rows, made.waiting) == (0, 0)
+
+
+def test_pairs_that_nobody_takes_are_bounded() -> None:
+    """As notes are."""
+    telemetry = Telemetry(["m"])
+    made = recorder(telemetry)
+    witness = Witness("n", reader(), lambda *_: None)
+    pair = Pair(note(answer(A)), note(answer(A)))
+    for _ in range(MOST_PAIRS + 2):
+        made.put_pair(witness, pair)
+
+    assert made.waiting == MOST_PAIRS
+    assert lost(telemetry) == {"queue": 2}
 
 
 def test_a_shadow_stands_beside_what_was_answered() -> None:
