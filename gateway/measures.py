@@ -258,3 +258,28 @@ def _header(text: str) -> tuple[str, str]:
     if not separator or not name.strip():
         raise refused(f"--header '{text}': expected NAME: VALUE")
     return name.strip(), value.strip()
+
+
+def fit_reference(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="npz, CSV or Parquet: rows as clients send them.")
+    ],
+    *,
+    to: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Written there.")],
+    model: Annotated[str, typer.Option("-m", "--model", help="Which of the gateway's models.")],
+    url: Annotated[
+        str, typer.Option(help="Of a running gateway, which is asked for the answers.")
+    ] = "http://127.0.0.1:8000",
+    feature: Annotated[
+        list[str] | None, typer.Option(help="Watch this one; again for others. The first 64.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Rows in a request.")] = 64,
+) -> None:
+    """Make a reference for `drift`: how inputs and answers of known data are distributed."""
+    from gateway.lab import LabError
+    from gateway.lab import fit_reference as fitting
+
+    try:
+        print(fitting.run(url, model, data, to=to, batch=batch, features=feature or ()))
+    except LabError as error:
+        raise refused(str(error).removeprefix("infergate: ")) from None

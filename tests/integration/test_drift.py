@@ -7,17 +7,21 @@ import http.client
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support import models
 from tests.support.events import wait_gone
 from tests.support.serving import Serving
+from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.e2e
 
@@ -112,3 +116,77 @@ def test_what_is_asked_wrongly_is_told(tmp_path: Path) -> None:
         status, answer = serving.reload(text(tmp_path, more=reference))
         assert status == 400
         assert "not a reference of `infergate quality fit`" in answer["faults"][0]
+
+
+def test_a_reference_is_made_of_data_that_the_model_knows(tmp_path: Path) -> None:
+    """With the command line: fit, watch, and an exit code that says whether anything alarms."""
+    data = np.load(ROOT / "models" / "digits" / "test.npz")
+    pixels = data["inputs"]
+    np.savez(tmp_path / "known.npz", inputs=pixels[:225])
+    base = (
+        "server: {http: '127.0.0.1:0', admin: '127.0.0.1:0'}\n"
+        f"ledger: {{url: 'sqlite:///{tmp_path}/ledger.sqlite3'}}\n"
+        f"models: {{digits: {{backends: [{{worker: {{path: {ROOT}/models/digits}}}}], "
+        "preprocess: [{scale: {factor: 0.0625}}]"
+    )
+    with Serving(tmp_path, base + "}}\n").ready() as serving:
+        made = str(tmp_path / "reference.json")
+        known = str(tmp_path / "known.npz")
+        where = ("--url", f"http://{serving.http}", "-m", "digits", "-o", made)
+        done = infergate("quality", "fit", known, *where)
+        assert done[0] == 0, done
+        assert "features of 225 rows of digits" in done[1]
+        status, _ = serving.reload(f"{base}, drift: {{reference: {made}}}}}}}\n")
+        assert status == 200
+        admin = ("--admin", serving.admin)
+        send(serving, pixels[225:])
+        seen = drift_of(serving, "digits", len(pixels) - 225)
+        assert seen["state"] == "calm", seen
+        assert infergate("quality", "drift", *admin)[0] == 0
+        # Dark pictures: what they show is the same.
+        send(serving, np.tile(pixels[225:] * 0.3, (3, 1)))
+        drift_of(serving, "digits", 4 * (len(pixels) - 225))
+        code, said, _ = infergate("quality", "drift", "-m", "digits", *admin)
+        assert code == 1
+        assert "alarm" in said
+        assert "By the model's confidence this alone costs" in said
+        code, said, _ = infergate("quality", "drift", *admin, "--json")
+        assert json.loads(said)["models"]["digits"]["alarms"]
+        assert infergate("quality", "fit", known, *where[:4], "-o", "/nowhere/x")[0] == 2
+
+
+def drift_of(serving: Serving, model: str, rows: int) -> dict[str, Any]:
+    """What is said of *model* once *rows* rows have come in."""
+    while True:
+        status, said = serving.get(f"/v1/drift/{model}", admin=True)
+        found: dict[str, Any] = json.loads(said)
+        if status == 200 and found["seen_rows"] >= rows:
+            return found
+        time.sleep(0.1)
+
+
+def send(serving: Serving, rows: np.ndarray[Any, Any]) -> None:
+    """Ask for *rows*, 25 at a time."""
+    for start in range(0, len(rows), 25):
+        part = rows[start : start + 25]
+        pixels = {
+            "name": serving_input(serving), "datatype": "FP32", "shape": list(part.shape),
+            "data": part.ravel().tolist(),
+        }  # fmt: skip
+        status, said = serving.post("/v2/models/digits/infer", {"inputs": [pixels]})
+        assert status == 200, said
+
+
+def serving_input(serving: Serving) -> str:
+    """The name of the digits' only input."""
+    _, told = serving.get("/v2/models/digits")
+    name: str = json.loads(told)["inputs"][0]["name"]
+    return name
+
+
+def infergate(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from gateway.quality.drift.reference import Reference
 from gateway.quality.drift.watch import WINDOWS, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from gateway.control.operations import Operations
     from gateway.control.probing.memory import Keeper
@@ -45,17 +46,17 @@ class Follow:
         telemetry: Telemetry,
         notify: Callable[[dict[str, object]], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._operations = operations
         self._keeper = keeper
         self._telemetry = telemetry
         self._notify = notify
         self._clock = clock
-        self._sleep = sleep
         self._watches: dict[str, tuple[DriftConfig, Watch]] = {}
         self._alarming: dict[tuple[str, str], set[str]] = {}
         self._shown: dict[str, set[str]] = {}
+        self._changed = asyncio.Event()
+        operations.on_change(self._changed.set)
         # What comes before it is known what was kept; None from then on.
         self._early: list[Observed] | None = []
         for name, options in self._wanted().items():
@@ -75,7 +76,11 @@ class Follow:
             self.take(observed)
         try:
             while True:
-                await self._sleep(LOOK)
+                # A reload is followed at once: what comes meanwhile is nobody's.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK):
+                        await self._changed.wait()
+                self._changed.clear()
                 await self.review()
                 self.look()
                 await self._keep()

@@ -83,7 +83,7 @@ def outcome_of(series: Sequence[Series], *, undecided: bool = False) -> Outcome:
         return "failed"
     if any(each.change is not None and each.change.moved for each in answered):
         return "moved"
-    return "first" if all(each.change is None for each in answered) else "same"
+    return "first" if any(each.change is None for each in answered) else "same"
 
 
 def sentence_of(model: str, series: Sequence[Series], *, undecided: bool = False) -> str:
@@ -173,7 +173,7 @@ def _calm(model: str, answered: Sequence[Series]) -> str:
             f"further off than floats are ({_counted(moved[0])}): another runtime or machine."
         )
     compared = [each.change.rows for each in answered if each.change is not None]
-    if not compared:
+    if len(compared) < len(answered):
         rows = max(each.rows for each in answered)
         return f"{told}First round of this model file: its answers to {rows} rows are kept."
     return f"{told}All {max(compared)} rows of {model} are answered as before, on every path."
