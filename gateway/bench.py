@@ -30,6 +30,25 @@ class Schedule(Enum):
     TRACE = "trace"
 
 
+class Scenario(Enum):
+    """What is done to a server besides."""
+
+    OVERLOAD = "overload"
+    BURST = "burst"
+
+
+ReportFile = Annotated[
+    str | None, typer.Option("--report", metavar="FILE.html", help="Write a page with charts.")
+]
+CsvFile = Annotated[
+    str | None, typer.Option("--csv", metavar="FILE", help="Write a row for each run.")
+]
+HgrmFile = Annotated[
+    str | None, typer.Option("--hgrm", metavar="FILE", help="Write HdrHistogram's text.")
+]
+MarkdownFile = Annotated[
+    str | None, typer.Option("--markdown", metavar="FILE", help="Write a table.")
+]
 SecretFile = Annotated[
     str | None,
     typer.Option(
@@ -127,25 +146,74 @@ def bench(
         bool, typer.Option("--insecure", help="Take any certificate of an https server.")
     ] = False,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
-    report: Annotated[
+    slo: Annotated[
+        str | None,
+        typer.Option(
+            metavar="p99=20ms,errors=0.1%",
+            help="Hold the run to it; without --rate, search the highest rate that keeps it.",
+        ),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="At which an SLO is proven.")] = 0.99,
+    longest_probe: Annotated[
+        str, typer.Option(metavar="TIME", help="Of one rate in the search, at the most.")
+    ] = "40s",
+    resolution: Annotated[
+        str, typer.Option(metavar="SHARE", help="Of the rate, to which the search goes.")
+    ] = "2%",
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=1,2,4", help="One run for each rate, concurrency, batch or payload."
+        ),
+    ] = None,
+    scenario: Annotated[
+        Scenario | None, typer.Option(help="1.5 times --rate, or a burst and its recovery.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="URL", help="Compare with this one, round by round.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=3, help="Of a comparison.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="How often the run is made.")] = 1,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Exit with 1 where it is worse than that result."),
+    ] = None,
+    tolerance: Annotated[
+        str, typer.Option(metavar="SHARE", help="By which it may be worse.")
+    ] = "10%",
+    json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the result there.")
     ] = None,
+    files: ReportFile = None,
+    csv: CsvFile = None,
+    hgrm: HgrmFile = None,
+    markdown: MarkdownFile = None,
+    name: Annotated[str, typer.Option(help="Keep the result under this name.")] = "",
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Keep it for bench history.")
+    ] = True,
 ) -> None:
     """Put load on a model and say how it answers, timed from when requests were due.
 
-    Exit code 1 where the run measured the generator instead of the server.
+    Exit code 1 where the run measured the generator instead of the server, or an answer is no:
+    the SLO is not kept, or the baseline was better. `infergate bench history` has past results.
     """
     from gateway.lab import LabError
     from gateway.lab.load import options
+    from gateway.lab.load.command import check_extra
     from gateway.lab.load.run import Plan
 
     by_url = Protocol.GRPC if url.startswith("grpc") else Protocol.V2_JSON
     try:
-        chosen = options.schedule_of(schedule and schedule.value, rate, concurrency, trace)
+        seeks = slo is not None and rate is None and concurrency is None and trace is None
+        # A search draws its arrivals by Poisson, at rates of its own.
+        chosen = options.schedule_of(
+            schedule and schedule.value, 1.0 if seeks else rate, concurrency, trace
+        )
         options.check_level(level)
         plan = Plan(
             url=url, model=model, version=version, protocol=(protocol or by_url).value,
-            schedule=chosen, rate=rate or 0.0, concurrency=concurrency or 1,
+            schedule=chosen, rate=1.0 if seeks else rate or 0.0, concurrency=concurrency or 1,
             duration=options.duration("--duration", duration),
             warmup=None if warmup == "auto" else options.duration("--warmup", warmup),
             connections=connections, new_connections=new_connections,
@@ -162,11 +230,33 @@ def bench(
         plan.check()
         elsewhere = options.addresses("--agents", agents)
         secret = options.secret(secret_file)
+        longest = options.duration("--longest-probe", longest_probe)
+        step, most = (
+            options.share("--resolution", resolution),
+            options.share("--tolerance", tolerance),
+        )
+        check_extra(plan)
+        from gateway.lab.bench import command
+        from gateway.lab.bench.outputs import Outputs
+        from gateway.lab.bench.questions import Questions, Sweep
+        from gateway.lab.search.slo import Slo
+
+        asked = Questions(
+            slo=None if slo is None else Slo.parse(slo), seeks_limit=seeks, confidence=confidence,
+            longest_probe=longest, resolution=step,
+            sweep=None if sweep is None else Sweep.parse(sweep),
+            scenario=None if scenario is None else scenario.value,
+            against=against or "", rounds=rounds, baseline=baseline or "", tolerance=most,
+            repeats=runs, level=level,
+        )  # fmt: skip
+        outputs = Outputs(
+            json=json, report=files, csv=csv, hgrm=hgrm, markdown=markdown, name=name, keep=keep
+        )
     except LabError as error:
         raise refused(str(error)) from None
-    from gateway.lab.load.command import run
-
-    raise typer.Exit(run(plan, data, json=report, agents=elsewhere, secret=secret, level=level))
+    raise typer.Exit(
+        command.run(plan, data, questions=asked, outputs=outputs, agents=elsewhere, secret=secret)
+    )
 
 
 def bench_agent(

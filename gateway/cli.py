@@ -10,11 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-from gateway import __version__, admin, bench, measures, tuning
+from gateway import __version__, admin, bench, history, measures, tuning
 from gateway.admin.ask import refused
 
 _BAD_INPUT: Final = 2
@@ -22,8 +23,21 @@ _INTERRUPTED: Final = 130
 # What typer raises for wrong arguments, of which it makes only some classes public.
 _ClickError: Final[type[typer.BadParameter]] = typer.BadParameter.__mro__[2]
 
+
+class _Commands(TyperGroup):
+    """Knows commands of two words, such as `bench history` beside `bench URL`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - typer's own
+        """The command that *args* begin with, and the rest of them."""
+        name = " ".join(args[:2])
+        if len(args) > 1 and name in self.commands:
+            return name, self.commands[name], args[2:]
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="infergate",
+    cls=_Commands,
     help="A reverse-proxy inference gateway for ONNX models.",
     invoke_without_command=True,
     add_completion=False,
@@ -87,6 +101,7 @@ app.add_typer(admin.quality, name="quality")
 app.add_typer(admin.probes, name="probes")
 app.command()(measures.evaluate)
 app.command()(bench.bench)
+app.add_typer(history.history, name="bench history")
 app.command()(bench.bench_agent)
 app.command("labels")(measures.send_labels)
 app.command("golden")(measures.write_golden)

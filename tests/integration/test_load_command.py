@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.lab.load.command import run as run_bench
-from gateway.lab.load.run import Plan, Run
+from gateway.lab.bench.command import run as run_bench
+from gateway.lab.bench.outputs import Outputs
+from gateway.lab.load.run import Plan
+from gateway.lab.report.document import read
 from tests.support.scripted_target import ScriptedTarget
 from tests.support.tree import ROOT
 
@@ -24,7 +26,7 @@ BENCH = [sys.executable, "-m", "gateway", "bench"]
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     """What the command says, and its exit code."""
     return subprocess.run(
-        [*BENCH, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [*BENCH, *arguments, "--no-keep"], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
 
@@ -41,7 +43,7 @@ def test_a_closed_loop_is_labelled_and_kept(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "closed loop of 2" in done.stdout
     assert "VALID" in done.stdout
-    run = Run.parse(path.read_bytes(), name=path.name)
+    (run,) = read(str(path)).runs
     assert run.ok == len(run.response) > 50
     assert run.duplicates == 0
     # A key is never kept.
@@ -56,7 +58,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
         process = subprocess.Popen(
             [
                 *BENCH, target.url, "-m", "m", "--rate", "50", "--duration", "10m",
-                "--warmup", "200ms", "--json", str(path),
+                "--warmup", "200ms", "--json", str(path), "--no-keep",
             ],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, text=True,
         )  # fmt: skip
@@ -73,7 +75,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
             os.close(ours)
         out, _ = process.communicate()
 
-    run = Run.parse(path.read_bytes())
+    (run,) = read(str(path)).runs
     assert 0 < run.seconds < 60
     assert run.ok == run.offered > 0
     assert "stopped after" in out
@@ -118,7 +120,7 @@ def test_a_result_that_cannot_be_written_is_named(
     """After the run, in one line."""
     with ScriptedTarget() as target:
         plan = Plan(url=target.url, model="m", rate=20.0, duration=0.3, warmup=0.1, processes=1)
-        assert run_bench(plan, None, json=str(tmp_path)) == 2
+        assert run_bench(plan, None, outputs=Outputs(json=str(tmp_path))) == 2
 
     assert "Is a directory" in capsys.readouterr().err
 
@@ -143,7 +145,7 @@ def test_statistics_and_versions_of_the_server_are_kept(tmp_path: Path) -> None:
         bench(target.url, "-m", "m", "--rate", "50", "--duration", "500ms", "--warmup", "0",
               "--json", str(path))  # fmt: skip
 
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text())["runs"][0]
     assert document["environment"]["server"] == "scripted"
     assert document["environment"]["machine"]["cores"] == str(len(os.sched_getaffinity(0)))
     assert document["statistics"]["model_stats"][0]["inference_count"] == document["sent"]

@@ -53,6 +53,17 @@ def findings(facts: Facts) -> list[Finding]:
 def _generator(facts: Facts) -> Finding | None:
     if facts.valid:
         return None
+    if facts.busy is not None and facts.cores and facts.busy >= FULL_MACHINE:
+        ours = sum(
+            (facts.all_worker_cores or 0.0, facts.gateway_cores or 0.0, facts.generator_cores or 0)
+        )
+        if ours < facts.busy * facts.cores / 2:
+            return Finding(
+                "others",
+                f"other programs use the machine: server and generator have {ours:.2f} of "
+                f"{facts.cores} cores",
+                "measure on a quiet machine",
+            )
     why = "; ".join(facts.reasons) or "its schedule was not kept"
     return Finding(
         "generator",

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.lab import LabError
-from gateway.lab.account.account import Watch
+from gateway.lab.account.account import Account
 from gateway.lab.bench.questions import Questions
 from gateway.lab.load.run import Plan, Run
 from gateway.lab.report.document import Held, Report, Sweep
@@ -34,15 +34,24 @@ _START: Final = 0.1
 class Loader(Protocol):
     """What carries out a plan: the load generator, or one in virtual time."""
 
-    def __call__(self, plan: Plan) -> Awaitable[Run]:
+    def __call__(self, plan: Plan, /) -> Awaitable[Run]:
         """What it measured."""
+        ...
+
+
+class Watching(Protocol):
+    """What has looked at a server before a run."""
+
+    async def account(self, run: Run) -> Account:
+        """Look again, and account for *run*."""
         ...
 
 
 class Answering:
     """Asks *questions* of the deployment in *plan* with *load*.
 
-    *payload_rows* says how many rows of the model make so many bytes; *stopped* that a person
+    *payload_rows* says how many rows of the model make so many bytes, *watch* looks at the server
+    before a run that is to be accounted for; *stopped* that a person
     wants no more, after which what was measured is reported. *progress* follows a search, and
     *step* is told in words what begins.
     """
@@ -54,6 +63,7 @@ class Answering:
         load: Loader,
         *,
         payload_rows: Callable[[float], Awaitable[int]],
+        watch: Callable[[Plan], Awaitable[Watching]],
         stopped: Callable[[], bool] = lambda: False,
         progress: Progress | None = None,
         step: Callable[[str], None] = lambda _: None,
@@ -62,6 +72,7 @@ class Answering:
         self._questions = questions
         self._load = load
         self._payload_rows = payload_rows
+        self._watch = watch
         self._stopped = stopped
         self._progress = progress
         self._step = step
@@ -101,7 +112,7 @@ class Answering:
         count = 1 if plan is not self._plan else self._questions.repeats
         for number in range(count):
             self._step(f"run {number + 1} of {count}" if count > 1 else "run")
-            watch = await Watch.begin(plan.url, dict(plan.headers))
+            watch = await self._watch(plan)
             run = await self._load(msgspec.structs.replace(plan, seed=plan.seed + number))
             report.account = await watch.account(run)
             report.runs.append(run)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command: `infergate bench` behind its options: progress, Ctrl-C, what is printed and written."""
+"""Command: what a load test on the command line needs besides: progress, Ctrl-C, its extra."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,49 +15,17 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from gateway.lab import LabError
-from gateway.lab.load.fleet import Fleet
-from gateway.lab.load.measure import measure
-from gateway.lab.load.show import show
 from gateway.lab.load.verdict import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from gateway.lab.load.measure import Progress
     from gateway.lab.load.run import Plan, Run
 
 # What the command needs of the extra `lab`, and the one more for gRPC.
-_NEEDS: Final = ("hdrh",)
+_NEEDS: Final = ("hdrh", "psutil")
 _GRPC: Final = ("grpc", "google.protobuf")
-
-
-def run(
-    plan: Plan,
-    data: str | None,
-    *,
-    json: str | None = None,
-    agents: Sequence[str] = (),
-    secret: str = "",
-    level: float = 0.95,
-) -> int:
-    """Carry out *plan*, print what it measured, and write it to the file *json*.
-
-    *agents* generate the load in place of this host; they know *secret*. Returns 0; 1 where the
-    run is not valid; or 2 after one line on stderr where something cannot be used.
-    """
-    try:
-        check_extra(plan)
-        measured = asyncio.run(_run(plan, data, agents, secret))
-        if json is not None:
-            write(json, measured)
-    except LabError as error:
-        print(f"infergate bench: {error}", file=sys.stderr)
-        return 2
-    except asyncio.CancelledError:
-        # A second Ctrl-C: nothing is waited for any more.
-        raise KeyboardInterrupt from None
-    show(measured, Console(highlight=False), level=level)
-    return 0 if measured.valid else 1
 
 
 def check_extra(plan: Plan) -> None:
@@ -76,13 +43,6 @@ def write(path: str, measured: Run) -> None:
         Path(path).write_bytes(measured.json())
     except OSError as error:
         raise LabError(f"{path}: {error.strerror}") from None
-
-
-async def _run(plan: Plan, data: str | None, agents: Sequence[str], secret: str) -> Run:
-    stop = asyncio.Event()
-    with interruptible(stop), progress() as tell:
-        async with Fleet(agents, secret=secret) as fleet:
-            return await measure(plan, data, on_progress=tell, stop=stop, fleet=fleet)
 
 
 @contextlib.contextmanager
@@ -103,26 +63,38 @@ def interruptible(stop: asyncio.Event) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
+class Meter:
+    """A bar on a terminal's stderr, with lines above it; nothing elsewhere."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._task = bar.add_task("prepare", total=None, said="")
+
+    def tell(self, now: Progress) -> None:
+        """Show how a run goes."""
+        errors = f", {now.errors} errors" if now.errors else ""
+        said = f"{now.ok} answered{errors}, p50 {shown(now.p50)}, p99 {shown(now.p99)}"
+        self._bar.update(
+            self._task,
+            description=now.phase,
+            total=now.total or None,
+            completed=now.elapsed,
+            said=said if now.p50 else "",
+        )
+
+    def say(self, line: str) -> None:
+        """Print *line* above the bar."""
+        if not self._bar.disable:
+            self._bar.console.print(line, markup=False, highlight=False)
+
+
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal's stderr, and what to tell it; nothing elsewhere."""
+def progress() -> Iterator[Meter]:
+    """A meter while a load test runs."""
     console = Console(stderr=True)
     with Bar(
         TextColumn("{task.description:<8}"), BarColumn(), TaskProgressColumn(),
         TextColumn("{task.fields[said]}"),
         console=console, transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
-        task = bar.add_task("prepare", total=None, said="")
-
-        def tell(now: Progress) -> None:
-            errors = f", {now.errors} errors" if now.errors else ""
-            said = f"{now.ok} answered{errors}, p50 {shown(now.p50)}, p99 {shown(now.p99)}"
-            bar.update(
-                task,
-                description=now.phase,
-                total=now.total or None,
-                completed=now.elapsed,
-                said=said if now.p50 else "",
-            )
-
-        yield tell
+        yield Meter(bar)

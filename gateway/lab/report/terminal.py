@@ -23,8 +23,8 @@ _NARROW = ("run", "offered/s", "answered/s", "goodput/s", "p50 ms", "p99 ms", "e
 _BAR = 24
 
 
-def show(report: Report, console: Console, *, points: bool = True) -> None:
-    """Print *report*; without *points* the table of its runs is left out."""
+def show(report: Report, console: Console, *, points: bool = True, verdict: bool = True) -> None:
+    """Print *report*; without *points* the table of its runs is left out, and the *verdict*."""
     wide = console.width >= 110
     if points:
         table = points_table(report)
@@ -39,8 +39,10 @@ def show(report: Report, console: Console, *, points: bool = True) -> None:
         line = Text(f"{mark} ", style=style)
         line.append(sentence, style="")
         console.print(line)
-    verdict = report.verdict
-    console.print(Text(verdict, style="bold green" if verdict == "VALID" else "bold red"))
+    if not verdict:
+        return
+    word = report.verdict
+    console.print(Text(word, style="bold green" if word == "VALID" else "bold red"))
     for reason in report.reasons:
         console.print(Text(f"    {reason}"))
 

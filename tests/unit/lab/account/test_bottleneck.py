@@ -26,6 +26,11 @@ A_LITTLE = 0.001
 # Facts that a rule applies to, the rule, and the least change that it does not apply to.
 CASES: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"valid": False, "reasons": ("late",)}, "generator", {"valid": True}),
+    (
+        {**MACHINE, "valid": False, "generator_cores": 0.1},
+        "others",
+        {"generator_cores": 1.9},
+    ),
     ({"errors": FEW + A_LITTLE}, "errors", {"errors": FEW}),
     ({"attempts": MANY_ATTEMPTS + A_LITTLE}, "attempts", {"attempts": MANY_ATTEMPTS}),
     (
