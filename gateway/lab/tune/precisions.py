@@ -51,10 +51,11 @@ def precisions(
 ) -> Precisions:  # fmt: skip
     """Make *source* in each of *wanted*, as repository directories within *directory*.
 
-    Every one is judged at *alpha* divided by their number. What is there of a search before is
-    used again.
+    Every one is judged at *alpha* divided by the number of those that there can be. What is there
+    of a search before is used again.
     """
     found = Precisions()
+    possible = sum(source.why_not(one) is None for one in wanted)
     with TemporaryDirectory(prefix="infergate-tune-") as temporary:
         bench = Bench.of(source, Path(temporary), rows=rows, session=session, output=output)
         for precision in wanted:
@@ -67,7 +68,7 @@ def precisions(
             place = directory / f"{source.name}-{precision}"
             try:
                 made = _known(place) or _make(
-                    bench, precision, place, source, margin=margin, alpha=alpha / len(wanted)
+                    bench, precision, place, source, margin=margin, alpha=alpha / possible
                 )
             except LabError as error:
                 found.refusals[precision] = f"{error}."
