@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
@@ -177,21 +178,26 @@ def _reader(dataset: Dataset | None, places: Array | None) -> Any:  # noqa: ANN4
 
 
 def feeds(dataset: Dataset, places: Array) -> Iterator[dict[str, Array]]:
-    """The inputs of the rows at *places*, batch by batch."""
-    for start in range(0, len(places), dataset.rows):
-        part = places[start : start + dataset.rows]
+    """The inputs of the rows at *places*, batch by batch, all of one size.
+
+    Histograms of a tensor are made of its values in all batches, as one array.
+    """
+    most = min(dataset.rows, len(places))
+    size = next(size for size in range(most, 0, -1) if not len(places) % size)
+    for start in range(0, len(places), size):
+        part = places[start : start + size]
         feed = {spec.name: dataset.inputs[spec.name][part] for spec in dataset.specs}
         yield {name: array[0] if dataset.bare else array for name, array in feed.items()}
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the advice of the tools, which is about what is done here anyway."""
+    """Without what the tools print, and their advice, which is about what is done here anyway."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

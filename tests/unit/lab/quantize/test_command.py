@@ -72,6 +72,19 @@ def test_static_bytes_are_qdq_with_signed_weights_by_channel(tmp_path: Path) -> 
     assert any(dims and dims[0] > 1 for dims in scales)
 
 
+@pytest.mark.parametrize("ranges", ["entropy", "percentile"])
+def test_ranges_may_leave_outliers_out(
+    tmp_path: Path, ranges: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other ways to calibrate make other models, as good on digits; their tools stay quiet."""
+    code, report = _quantize(tmp_path, data=DATA, precision="int8-static", ranges=ranges)
+
+    assert code == 0
+    assert report["recipe"]["ranges"] == ranges
+    assert report["closeness"]["sqnr_db"] > 15
+    assert "Collecting" not in capsys.readouterr().out
+
+
 def test_rows_that_calibrate_do_not_judge(tmp_path: Path) -> None:
     """A quarter of a small set is put aside; of dynamic bytes nothing is."""
     for name in "ab":
