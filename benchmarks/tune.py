@@ -4,7 +4,8 @@
 ``.venv/bin/python -m benchmarks.tune`` measures every setting of a small grid, lets the search try
 a quarter of as many from scratch, and measures the best of both again, in turns, for digits, a
 convolutional model and breast cancer; then it prints a table. ``--window 2`` is more exact and
-takes longer. Random numbers are seeded, times are those of this machine.
+takes longer. Bounds of latency are loose, so that throughput tells settings apart even on a machine
+that others use. Random numbers are seeded, times are those of this machine.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ def cases(directory: Path) -> list[Case]:
     np.savez(directory / "convolutions.npz", image=pictures, labels=truth)
     home = ROOT / "models"
     return [
-        Case("digits", str(home / "digits"), str(home / "digits/test.npz"), "p99=50ms", 0.01),
+        Case("digits", str(home / "digits"), str(home / "digits/test.npz"), "p99=1s", 0.01),
         Case(
-            "convolutions", str(convolutions), str(directory / "convolutions.npz"), "p99=1s", 0.1,
+            "convolutions", str(convolutions), str(directory / "convolutions.npz"), "p99=3s", 0.1,
             ("int8-static",), "v2-binary", 8,
         ),
         Case(
             "breast-cancer", str(home / "breast-cancer"), str(home / "breast-cancer/test.npz"),
-            "p99=50ms", 0.01,
+            "p99=1s", 0.01,
         ),
     ]  # fmt: skip
 
@@ -92,12 +93,10 @@ def measured(case: Case, directory: Path, window: float, rounds: int) -> list[st
     for precision, why in made.precisions.refusals.items():
         print(f"{case.name}: {precision} is out: {why}", flush=True)
     with made.bench as bench:
-        grid = [
-            Trial(number=place, setting=each, measured=bench.measure(each))
-            for place, each in enumerate(space.grid())
-        ]
-        for one in grid:
-            print(f"  {one.setting.name}: {one.measured.throughput:.0f}/s", flush=True)
+        grid = []
+        for place, each in enumerate(space.grid()):
+            grid.append(Trial(number=place, setting=each, measured=bench.measure(each)))
+            print(f"  {each.name}: {grid[-1].measured.throughput:.0f}/s", flush=True)
         search = Search(space, made.start, objective)
         search.run(bench, Budget(trials=space.size // 4))
         best = max(grid, key=lambda one: one.measured.throughput).setting
