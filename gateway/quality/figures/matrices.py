@@ -14,6 +14,7 @@ from gateway.statistics.classification import Outcomes, average_scores, class_sc
 from gateway.statistics.confusion import Matrix
 from gateway.statistics.estimate import Estimate
 from gateway.statistics.figures import AVERAGES
+from gateway.statistics.intervals import Method
 from gateway.statistics.multilabel import Multilabel
 from gateway.statistics.regression import Regression
 
@@ -21,7 +22,7 @@ from gateway.statistics.regression import Regression
 OTHER: Final = "(other)"
 
 
-def main_figure(view: View, *, level: float) -> tuple[str, Estimate]:
+def main_figure(view: View, *, level: float, how: Method = "wilson") -> tuple[str, Estimate]:
     """The first figure alone, which costs little: accuracy, or the mean absolute error."""
     rows, effective = view.rows, view.effective
     if view.spec.task == "regression":
@@ -30,11 +31,13 @@ def main_figure(view: View, *, level: float) -> tuple[str, Estimate]:
         return "mae", Estimate.of(value, interval, rows, method="normal", effective=effective)
     if view.spec.task == "multilabel":
         share = sets_of(view).subset_accuracy()
-        return "subset_accuracy", Estimate.share(share, rows, effective, level=level, always=True)
+        return "subset_accuracy", Estimate.share(
+            share, rows, effective, level=level, always=True, how=how
+        )
     whole = view.labelled.total("cells")
     right = float(_right_of(view)[1:].sum())
     share = right / whole[1] if whole[1] else nan
-    return "accuracy", Estimate.share(share, rows, effective, level=level, always=True)
+    return "accuracy", Estimate.share(share, rows, effective, level=level, always=True, how=how)
 
 
 def plain_averages(view: View) -> dict[str, list[float]] | None:

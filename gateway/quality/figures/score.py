@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from math import nan
 from typing import Final
 
 import numpy as np
 
-from gateway.quality.figures.answer import Baseline, ClassFigures, Confusion
+from gateway.quality.figures.answer import Baseline, Confusion
 from gateway.quality.figures.layouts import CONFIDENCES
+from gateway.quality.figures.many import (
+    MOST_DENSE,
+    PARTS,
+    Scores,
+    bare,
+    classes_of,
+    many_classes,
+)
 from gateway.quality.figures.matrices import matrix_of, sets_of
 from gateway.quality.figures.query import Query
 from gateway.quality.figures.spec import MOST_CURVES
@@ -33,7 +39,6 @@ from gateway.statistics.figures import (
     multilabel_figures,
     regression_figures,
 )
-from gateway.statistics.intervals import Interval
 from gateway.statistics.posterior import DRAWS
 from gateway.statistics.probability import Calibration, Losses
 from gateway.statistics.ranking import Ranks, ScoreHistogram
@@ -43,23 +48,6 @@ from gateway.statistics.sums import Sums
 # Draws behind intervals of averages: so many cells in all keep an answer within milliseconds.
 _CELLS: Final = 250_000
 _MOST_CELLS: Final = 4096
-_PARTS: Final = ("precision", "recall", "f1")
-_UNKNOWN: Final = Interval(nan, nan)
-
-
-@dataclass(slots=True)
-class Scores:
-    """Figures by name, the *main* one first, and what stands beside them."""
-
-    main: str
-    figures: dict[str, Estimate]
-    average: str = ""
-    averages: dict[str, dict[str, Estimate]] = field(default_factory=dict)
-    classes: list[ClassFigures] = field(default_factory=list)
-    confusion: Confusion | None = None
-    baseline: Baseline | None = None
-    baselines: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def scores_of(view: View, query: Query) -> Scores:
@@ -77,6 +65,8 @@ def _classification(view: View, query: Query) -> Scores:
     if average == "samples" or (average == "binary" and not spec.binary):
         there = ", ".join([*(["binary"] if spec.binary else []), *AVERAGES])
         raise ValueError(f"average '{average}': this model has {there}")
+    if spec.size > MOST_DENSE:
+        return many_classes(view, query, average)
     matrix = matrix_of(view)
     cells = max(len(matrix.classes) ** 2, 1)
     figures = matrix_figures(
@@ -84,37 +74,36 @@ def _classification(view: View, query: Query) -> Scores:
         zero_division=query.zero_division, draws=min(DRAWS, _CELLS // cells),
     )  # fmt: skip
     averages: dict[str, dict[str, Estimate]] = {
-        how: {part: figures.pop(f"{how}_{part}") for part in (*_PARTS, "f_beta")
+        how: {part: figures.pop(f"{how}_{part}") for part in (*PARTS, "f_beta")
               if f"{how}_{part}" in figures}
         for how in AVERAGES
     }  # fmt: skip
     counts = Outcomes.of(matrix)
     scale = effective_of(matrix) / counts.all if counts.all else 1.0
-    classes = class_figures(
-        counts, level=level, scale=scale, how=query.ci, zero_division=query.zero_division
-    )
     if spec.binary:
-        own = dict(classes[spec.meant])
+        pair = class_figures(
+            counts, level=level, scale=scale, how=query.ci, zero_division=query.zero_division
+        )
+        own = dict(pair[spec.meant])
         figures["specificity"] = own.pop("specificity")
         if query.beta != 1:
             f = class_scores(counts, beta=query.beta, zero_division=query.zero_division).f
-            own["f_beta"] = _bare(float(f[spec.meant]), view)
+            own["f_beta"] = bare(float(f[spec.meant]), view)
         averages["binary"] = own
     figures |= averages[average]
     best, share = best_constant(matrix)
     scored, notes = _scored(view, level, query)
+    classes, more = classes_of(view, query, counts, scale)
     return Scores(
         main="accuracy",
         figures={**figures, **scored},
         average=average,
         averages=averages,
-        classes=[
-            ClassFigures(name, **one) for name, one in zip(spec.classes, classes, strict=True)
-        ],
+        classes=classes,
         confusion=_confusion(matrix),
         baseline=None if best is None else Baseline(str(best), share),
         baselines=_constant_figures(matrix, average, view, query),
-        notes=notes,
+        notes=[*notes, *more],
     )
 
 
@@ -194,7 +183,7 @@ def _constant_figures(matrix: Matrix, average: str, view: View, query: Query) ->
         "matthews": 0.0,
         "kappa": 0.0,
         "roc_auc": 0.5,
-        **dict(zip(_PARTS, parts, strict=True)),
+        **dict(zip(PARTS, parts, strict=True)),
     }
 
 
@@ -208,16 +197,13 @@ def _multilabel(view: View, query: Query) -> Scores:
         state, level=level, how=query.ci, zero_division=query.zero_division
     )
     averages = {
-        how: {part: figures.pop(f"{how}_{part}") for part in _PARTS}
+        how: {part: figures.pop(f"{how}_{part}") for part in PARTS}
         for how in (*AVERAGES, "samples")
     }
     figures |= averages[average]
     counts = state.outcomes()
     scale = state.effective / counts.all if counts.all else 1.0
-    classes = class_figures(
-        counts, level=level, scale=scale, how=query.ci, zero_division=query.zero_division
-    )
-    notes = []
+    classes, notes = classes_of(view, query, counts, scale)
     if spec.curves and len(view.labelled["curves"].keys):
         figures |= _areas(view, view.rows, level)
     if query.beta != 1:
@@ -228,9 +214,7 @@ def _multilabel(view: View, query: Query) -> Scores:
         figures=figures,
         average=average,
         averages=averages,
-        classes=[
-            ClassFigures(name, **one) for name, one in zip(spec.classes, classes, strict=True)
-        ],
+        classes=classes,
         baselines={"hamming_loss": wrong / (counts.all * spec.size)} if counts.all else {},
         notes=notes,
     )
@@ -246,7 +230,3 @@ def _regression(view: View, query: Query) -> Scores:
         figures=figures,
         baselines={"rmse": errors.spread(), "r2": 0.0, "explained_variance": 0.0},
     )
-
-
-def _bare(value: float, view: View) -> Estimate:
-    return Estimate.of(value, _UNKNOWN, view.rows, method="none", effective=view.effective)

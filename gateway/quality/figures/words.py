@@ -7,7 +7,7 @@ from math import isfinite, isnan
 from typing import Final
 
 from gateway.quality.figures.answer import Target
-from gateway.quality.figures.score import Scores
+from gateway.quality.figures.many import Scores
 from gateway.quality.figures.view import View
 from gateway.statistics.estimate import Estimate, accuracy_sentence
 

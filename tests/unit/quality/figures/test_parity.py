@@ -82,14 +82,15 @@ def fed(rows: dict[str, Any], spec: Spec) -> tuple[LiveFigures, np.ndarray[Any, 
     data=st.data(),
     average=st.sampled_from(["macro", "micro", "weighted"]),
     zero_division=st.sampled_from([0.0, 1.0, nan]),
+    beta=st.sampled_from([0.5, 2.0]),
 )
 def test_classes_are_scored_as_in_scikit_learn(
-    data: st.DataObject, average: str, zero_division: float
+    data: st.DataObject, average: str, zero_division: float, beta: float
 ) -> None:
     """All averages, weights and zero divisions, after corrections, over the configured classes."""
     rows = rows_of(data, CLASSES)
     live, left = fed(rows, digits(CLASSES))
-    query = Query(window="30d", average=average, zero_division=zero_division)
+    query = Query(window="30d", average=average, zero_division=zero_division, beta=beta)
     told = answer(live, "m", query)
     true, said, weight = (rows[name][left] for name in ("true", "predicted", "weight"))
     assert told.rows.labelled == len(true)
@@ -102,6 +103,11 @@ def test_classes_are_scored_as_in_scikit_learn(
             true, said, labels=range(CLASSES), average=average, sample_weight=weight,
             zero_division=zero_division,
         )  # fmt: skip
+        f_beta = metrics.fbeta_score(
+            true, said, beta=beta, labels=range(CLASSES), average=average, sample_weight=weight,
+            zero_division=zero_division,
+        )  # fmt: skip
+        assert told.figures["f_beta"].value == pytest.approx(f_beta, abs=1e-12, nan_ok=True)
         assert told.figures["matthews"].value == pytest.approx(
             metrics.matthews_corrcoef(true, said, sample_weight=weight), abs=1e-12
         )
@@ -210,3 +216,30 @@ def test_numbers_are_scored_as_in_scikit_learn(centre: float) -> None:
     assert figures["bias"].value == pytest.approx(float(np.mean(said - true)))
     error = np.abs(said - true)
     assert figures["error_p90"].value == pytest.approx(float(np.quantile(error, 0.9)), rel=0.03)
+
+
+def test_thousands_of_classes_need_no_square_of_them() -> None:
+    """Accuracy and averages are exact, of classes and pairs those with the most rows are told."""
+    size, n = 20_000, 3000
+    random = np.random.default_rng(6)
+    true = random.integers(0, 400, n) * 50
+    said = np.where(random.random(n) < 0.7, true, random.integers(0, size, n))
+    live = live_of({"m": digits(size)})
+    live.joined(joined(true, said))
+    told = answer(live, "m", Query(average="weighted", ci="clopper_pearson"))
+    expected = metrics.precision_recall_fscore_support(
+        true, said, average="weighted", zero_division=0.0
+    )
+    assert told.figures["accuracy"].value == pytest.approx(metrics.accuracy_score(true, said))
+    assert [told.figures[part].value for part in PARTS] == pytest.approx(expected[:3])
+    macro = metrics.recall_score(
+        true, said, labels=np.arange(size), average="macro", zero_division=0.0
+    )
+    assert told.averages["macro"]["recall"].value == pytest.approx(macro)
+    assert len(told.classes) == 200
+    assert told.confusion is not None
+    assert sum(count for _, _, count, _ in told.confusion.cells) + told.confusion.cut >= n
+    names = told.confusion.labels
+    place, other, count, _ = told.confusion.cells[0]
+    assert count == ((true == int(names[place])) & (said == int(names[other]))).sum()
+    assert len(told.notes) == 3
