@@ -19,6 +19,13 @@ def candidate(section: ModelConfig) -> Iterator[tuple[str, str]]:
         return
     if any(later <= earlier for earlier, later in pairwise(wanted.shares)):
         yield "candidate", "stages: expected shares that grow, such as [shadow, 1%, 10%, 100%]"
+    mirrored = [each.sample for each in section.shadows if each.model == wanted.model]
+    if not mirrored:
+        message = f"'{wanted.model}' is no shadow of the model, so nothing compares the two"
+        yield "candidate", f"{message}; expected shadow: {{model: {wanted.model}}}"
+    elif not mirrored[0]:
+        message = "some requests are never mirrored where shadow.sample is 0"
+        yield "candidate", f"{message}; expected a share of all of them, such as 1%"
     quality = section.quality
     if quality is None:
         yield "candidate", "quality is missing beside it; expected {classes: …}, what answers mean"

@@ -34,13 +34,15 @@ def shown(evidence: Evidence) -> dict[str, Any]:
 
 def plan_of(section: ModelConfig, candidate: CandidateConfig) -> Plan:
     """What the candidate must prove beside the model of *section*."""
-    del section
+    shares = [each.sample for each in section.shadows if each.model == candidate.model]
     return Plan(
         candidate=candidate.model,
         margin=candidate.margin,
         alpha=candidate.alpha,
         min_rows=candidate.min_rows,
         labels_at_random=candidate.labels_at_random,
+        # Rules only add to it; see `gateway.config.candidates`.
+        sample=shares[0] if shares else 1.0,
     )
 
 

@@ -155,7 +155,7 @@ class Candidates:
 
         def moved(rollout: Rollout | None) -> Rollout:
             # What another has changed meanwhile was not decided about.
-            if rollout != before:
+            if _place(rollout) != _place(before):
                 raise OperationFailed([f"the candidate of '{model}' was moved meanwhile"])
             return self._moved(model, rollout, step, evidence, now)
 
@@ -282,6 +282,11 @@ class Candidates:
             "generation": self._operations.generation.number,
             "evidence": None if evidence is None else shown(evidence),
         }
+
+
+def _place(rollout: Rollout | None) -> tuple[float, str]:
+    """Where a candidate is; one that has not begun is where one is that has just begun."""
+    return (0.0, "running") if rollout is None else (rollout.share, rollout.state)
 
 
 def _kept_or(fresh: Rollout, rollout: Rollout | None) -> Rollout:

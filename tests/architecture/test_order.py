@@ -29,6 +29,7 @@ CONFIG = {
             "postprocess": [{"softmax": {}}],
             "augment": {"views": [{"identity": {}}]},
             "quality": {"classes": 2},
+            "shadow": {"model": "bare"},
             "candidate": {"model": "bare"},
             "drift": {},
         },

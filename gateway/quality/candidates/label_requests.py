@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Rows that wait of each kind; the oldest are given up.
 MOST: Final = 1000
+# Rows that one message adds of each kind: the newest do, and the loop must not wait for more.
+AT_ONCE: Final = 100
 # The share of pairs that is chosen at random.
 AT_RANDOM: Final = 0.01
 
@@ -74,8 +76,7 @@ class LabelRequests:
             (np.flatnonzero(drawn), "random", AT_RANDOM),
             (np.flatnonzero(differs), "differs", 1.0),
         ):
-            # Of more than can wait the newest do.
-            for place in chosen[-MOST:].tolist():
+            for place in chosen[-AT_ONCE:].tolist():
                 self._add(
                     LabelRequest(
                         id=samples.ids[place],

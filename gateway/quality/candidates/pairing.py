@@ -117,20 +117,26 @@ class Pairing:
             times, weights = times[counted], weights[counted]
         if not len(kinds):
             return
-        if len(self._starts) == 1:
-            places = np.zeros(len(times), dtype=np.int64)
-        else:
-            places = np.searchsorted(np.asarray(self._starts), times, side="right") - 1
-        weights = np.maximum(np.round(weights / _STEP), 1) * _STEP
+        ends = (float(times.min()), float(times.max()))
+        first, last = np.searchsorted(self._starts, ends, side="right") - 1
+        if first == last and weights.min() == weights.max():
+            # What comes in one message mostly is of one time and one weight.
+            self._add(int(last), float(weights[0]), kinds, signs)
+            return
+        places = np.searchsorted(self._starts, times, side="right") - 1
         levels, which = np.unique(weights, return_inverse=True)
-        code = (places * len(levels) + which) * len(_KINDS) + kinds
-        for group in np.unique(code // len(_KINDS)).tolist():
+        groups = places * len(levels) + which
+        for group in np.unique(groups).tolist():
+            mine = groups == group
             place, level = divmod(group, len(levels))
-            mine = code // len(_KINDS) == group
-            counts = np.zeros(len(_KINDS), dtype=np.int64)
-            np.add.at(counts, kinds[mine], signs[mine])
-            block, weight = self._blocks[place], min(float(levels[level]), 1.0)
-            block[weight] = block[weight] + counts if weight in block else counts
+            self._add(place, float(levels[level]), kinds[mine], signs[mine])
+
+    def _add(self, place: int, weight: float, kinds: Column, signs: Column) -> None:
+        """Count rows of one block and one weight."""
+        counts = np.bincount(kinds, weights=signs, minlength=len(_KINDS)).astype(np.int64)
+        weight = min(max(round(weight / _STEP), 1) * _STEP, 1.0)
+        block = self._blocks[place]
+        block[weight] = block[weight] + counts if weight in block else counts
 
     def _begin(self, time: float) -> None:
         """Let rows behind *time* begin a block."""

@@ -124,3 +124,48 @@ def test_a_statistics_file_that_is_not_there_is_found(tmp_path: Path) -> None:
     assert fault.startswith("c.yaml:8: models.m.preprocess[0].table.statistics: ")
     assert "infergate fit-preprocess writes one" in fault
     assert "m" in read(text, name="c.yaml", files=False).models
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("quality: {classes: 2}, candidate: {model: b}", "'b' is no shadow of the model"),
+        (
+            "quality: {classes: 2}, shadow: {model: b, sample: 0}, candidate: {model: b}",
+            "some requests are never mirrored where shadow.sample is 0",
+        ),
+        ("shadow: {model: b}, candidate: {model: b}", "quality is missing beside it"),
+        (
+            "quality: {task: regression}, shadow: {model: b}, candidate: {model: b}",
+            "a regression's answers are neither right nor wrong",
+        ),
+        (
+            "quality: {classes: 2}, shadow: {model: b}, candidate: {model: b, stages: [10%, 5%]}",
+            "stages: expected shares that grow",
+        ),
+    ],
+)
+def test_a_candidate_must_be_comparable(more: str, words: str) -> None:
+    """Pairs come from a shadow, and answers are right or wrong."""
+    text = (
+        f"models: {{a: {{backends: [{{address: 'unix:x'}}], {more}}}, "
+        "b: {backends: [{address: 'unix:y'}]}}"
+    )
+    assert words in fault(text)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [("a", "is the model itself"), ("c", "there is no model 'c'"), ("b", "candidate of its own")],
+)
+def test_a_candidate_is_another_model_of_the_file(candidate: str, words: str) -> None:
+    """One that has no candidate itself."""
+    own = "quality: {classes: 2}, shadow: {model: %s}, candidate: {model: %s}"
+    text = (
+        f"models: {{a: {{backends: [{{address: 'unix:x'}}], {own % (candidate, candidate)}}}, "
+        f"b: {{backends: [{{address: 'unix:y'}}], {own % ('d', 'd')}}}, "
+        "d: {backends: [{address: 'unix:z'}]}}"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read(text, name="f", files=False)
+    assert any(words in each for each in caught.value.faults)

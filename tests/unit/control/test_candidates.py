@@ -29,6 +29,7 @@ models:
   m:
     backends: [{address: 'unix:m'}]
     quality: {classes: 2}
+    shadow: {model: c, sample: 100%}
     candidate: {model: c, auto: true, hold: 10s, min_rows: 1, stages: [shadow, 50%, 100%], MORE}
   c: {backends: [{address: 'unix:c'}]}
 """
@@ -315,3 +316,17 @@ def test_the_arms_are_read_of_the_metrics() -> None:
 
     assert (found.live.ok, sum(found.candidate.seconds)) == (3, 3)
     assert (empty.live.ok, len(empty.live.seconds)) == (0, len(found.bounds) + 1)
+
+
+async def test_a_hand_may_be_quicker_than_the_beginning() -> None:
+    """Who promotes what has not begun yet, and is overtaken by its beginning, is not refused."""
+    scene = Scene()
+    before = scene.book.decide
+
+    async def slow(*arguments: Any) -> int:
+        await scene.candidates._begin()
+        return await before(*arguments)
+
+    scene.book.decide = slow  # type: ignore[method-assign,assignment] # the loop, in between
+    await scene.candidates.take("m", Step("promote", 1.0, "by hand"), None, actor="a")
+    assert scene.rollout.share == 1.0

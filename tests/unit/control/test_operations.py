@@ -290,7 +290,7 @@ def test_an_outcome_reads_as_json() -> None:
 
 async def test_a_share_of_a_candidate_is_a_generation_and_outlives_reloads(desk: Desk) -> None:
     """As long as the file names the same candidate; what does not change publishes nothing."""
-    candidate = "quality: {classes: 2}, candidate: {model: n}"
+    candidate = "quality: {classes: 2}, shadow: {model: n}, candidate: {model: n}"
     models = {name: desk.directory / name for name in ("m", "n")}
 
     def write(more: str) -> None:

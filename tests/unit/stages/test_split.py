@@ -191,7 +191,7 @@ async def test_a_generation_moves_the_share(
 ) -> None:
     """In one turn, without another stack; and the answer comes from the candidate's workers."""
     monkeypatch.setattr("gateway.sampler.sampling_key_file", lambda _: tmp_path / "key")
-    wanted = config(m=", quality: {classes: 2}, candidate: {model: c}", c="")
+    wanted = config(m=", quality: {classes: 2}, shadow: {model: c}, candidate: {model: c}", c="")
     async with stage(monkeypatch, wanted) as here:
         model = here.gateway.models["m"]
         change = here.to(wanted)
@@ -215,7 +215,9 @@ async def test_a_candidate_that_does_not_fit_refuses_the_change(
     monkeypatch.setattr("gateway.sampler.sampling_key_file", lambda _: tmp_path / "key")
     async with stage(monkeypatch, config(m="")) as here:
         here.info["c"] = msgspec.structs.replace(MODEL, outputs=())
-        wanted = config(m=", quality: {classes: 2}, candidate: {model: c}", c="")
+        wanted = config(
+            m=", quality: {classes: 2}, shadow: {model: c}, candidate: {model: c}", c=""
+        )
         change = here.to(wanted)
         (fault,) = await change.prepare()
         change.abort()
