@@ -33,7 +33,9 @@ def show(  # noqa: PLR0917 - the options of a command
     part: Annotated[
         str, typer.Option("--slice", metavar="TAG:VALUE", help="Rows with this tag alone.")
     ] = "",
-    role: Annotated[str, typer.Option(help="live, shadow, candidate or probe.")] = "",
+    role: Annotated[
+        str, typer.Option(help="served (what callers got), live, shadow, candidate or probe.")
+    ] = "",
     name: Annotated[str, typer.Option(help="The model that is shadow or candidate.")] = "",
     average: Annotated[str, typer.Option(help="macro, micro, weighted, binary or samples.")] = "",
     ci: Annotated[str, typer.Option(help="wilson or clopper_pearson.")] = "",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.quality.figures.breakdown import MOST_PARTS
 from gateway.quality.figures.live import watched_target
 from gateway.quality.figures.matrices import main_figure, plain_averages
-from gateway.quality.figures.query import WINDOWS, Query
+from gateway.quality.figures.query import SERVED, WINDOWS, Query
 from gateway.quality.figures.read import alarm_of
 from gateway.quality.figures.view import view_of
 
@@ -51,9 +51,7 @@ class Gauges:
         for model in [name for name in self._cells if name not in self._live.specs]:
             self._put(model, set())
         for model, spec in list(self._live.specs.items()):
-            groups = [
-                group for key, group in self._live.groups.items() if key[:2] == (model, "live")
-            ]
+            groups = list(self._live.chosen(model, SERVED).values())
             revision, now = sum(group.revision for group in groups), time.monotonic()
             seen, looked = self._seen.get(model, (-1, -_AGAIN))
             if now - looked < (_PAUSE if revision != seen else _AGAIN):

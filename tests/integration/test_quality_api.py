@@ -133,7 +133,7 @@ async def test_every_figure_has_its_rows_coverage_and_interval(tmp_path: Path) -
         ("average=binary", "average 'binary': this model has macro, micro, weighted"),
         ("ci=bootstrap", "ci 'bootstrap': expected one of wilson, clopper_pearson"),
         ("level=95", "level '95': expected more than 0.5 and less than 1"),
-        ("role=dead", "role 'dead': expected one of live, shadow, candidate, probe"),
+        ("role=dead", "role 'dead': expected one of served, live, shadow, candidate, probe"),
         ("endpoint=e7", "endpoint 'e7' has answered nothing; there are e0, e1"),
         ("digest=ff", "digest 'ff': those with predictions are d1"),
         ("beta=-1", "beta '-1': expected a number from 0"),

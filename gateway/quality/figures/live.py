@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from gateway.quality.figures.group import RARELY, Group
+from gateway.quality.figures.query import SERVED
 from gateway.statistics.detector import Detector
 from gateway.wire.samples import Samples
 
@@ -27,6 +28,8 @@ MOST_GROUPS: Final = 256
 Key: TypeAlias = tuple[str, str, str, str]
 # Raised when what is kept changes its form; other forms are not read.
 FORM: Final = 1
+# Roles of answers that callers get: of the model, and of a candidate that stands in for it.
+CALLERS: Final = ("live", "candidate")
 # The figures whose target is watched by an alarm that holds however often one looks.
 WATCHED: Final = ("accuracy", "subset_accuracy")
 
@@ -120,14 +123,14 @@ class LiveFigures:
             log.warning("figures of %s are forgotten: more than %d model files",
                         "/".join(silent), self._most)  # fmt: skip
         group = self.groups[key] = Group(spec, detector=self._detector(key, spec))
-        if key[1] == "live" and key[0] in self._marks:
+        if key[1] in CALLERS and key[0] in self._marks:
             group.mark(self._marks[key[0]])
         return group
 
     def _detector(self, key: Key, spec: Spec) -> Detector | None:
-        """What watches the accuracy of live rows, where one is wanted: as it was, or anew."""
+        """What watches the answers that callers get, where wanted: as it was, or anew."""
         target = watched_target(spec)
-        if key[1] != "live" or target is None:
+        if key[1] not in CALLERS or target is None:
             return None
         kept = self._detectors.pop(key, None)
         if kept is not None and (kept.target, kept.threshold) == (target, RARELY):
@@ -152,14 +155,15 @@ class LiveFigures:
         if detector is None:
             return
         target = detector.target
+        whose = f"'{model}'" if name == model else f"'{name}' in the place of '{model}'"
         if detector.alarm:
             said = (
-                f"The accuracy of '{model}' has fallen below its target of {target:.2%}: by a test "
+                f"The accuracy of {whose} has fallen below its target of {target:.2%}: by a test "
                 "that is wrong once a month at most, on average."
             )
             log.warning("%s", said)
         else:
-            said = f"The accuracy of '{model}' is at its target of {target:.2%} again."
+            said = f"The accuracy of {whose} is at its target of {target:.2%} again."
             log.info("%s", said)
         if self._notify is not None:
             what = "accuracy_alarm" if detector.alarm else "accuracy_recovered"
@@ -173,7 +177,7 @@ class LiveFigures:
         now = self.now
         self._marks[model] = instant
         for key, group in self.groups.items():
-            if key[0] == model and key[1] == "live":
+            if key[0] == model and key[1] in CALLERS:
                 group.settle(now)
                 group.mark(instant)
 
@@ -185,11 +189,12 @@ class LiveFigures:
         Raises ValueError for a name or digest that is not there, and where there are several names
         and none was given.
         """
+        roles = CALLERS if role == SERVED else (role,)
         mine = {
-            key: group for key, group in self.groups.items() if (key[0], key[1]) == (model, role)
+            key: group for key, group in self.groups.items() if key[0] == model and key[1] in roles
         }
         names = list(dict.fromkeys(key[2] for key in mine))
-        if name is None and len(names) > 1:
+        if name is None and len(names) > 1 and role != SERVED:
             raise ValueError(f"several models are {role} of '{model}': say name={'|'.join(names)}")
         if name is not None and name not in names:
             there = ", ".join(names) or "none yet"

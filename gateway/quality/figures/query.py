@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar, get_args
+from typing import Final, Literal, TypeVar, get_args
 
 from gateway.quality.figures.group import MOST_LAST
 from gateway.statistics.intervals import Method
@@ -16,6 +16,9 @@ WINDOWS: Final = ("1h", "24h", "30d")
 SINCE_PROMOTION: Final = "since_promotion"
 AVERAGES: Final = ("binary", "macro", "micro", "weighted", "samples")
 LONGEST: Final = 35 * 86400.0
+# What callers were given: answers of the model, and of a candidate in its place.
+SERVED: Final = "served"
+Asked = Role | Literal["served"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 _ZERO_DIVISION: Final = {"0": 0.0, "1": 1.0, "nan": float("nan")}
 _YES: Final = {"1": True, "true": True, "0": False, "false": False}
@@ -25,7 +28,9 @@ T = TypeVar("T", bound=str)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Rows of a *role* in a *window*, narrowed where *endpoint*, *digest*, *name* or *tags* say so.
+    """Rows of a *role* in a *window*; ``served`` are all that callers were given.
+
+    *endpoint*, *digest*, *name* or *tags* narrow them where they are said.
 
     *window* is a time back from now such as 24h, ``n:5000`` or ``since_promotion``. *average* is
     that of the plain figures precision, recall and f1; empty for the one that suits the task.
@@ -33,7 +38,7 @@ class Query:
     """
 
     window: str = "24h"
-    role: Role = "live"
+    role: Asked = "served"
     name: str | None = None
     digest: str | None = None
     endpoint: str | None = None
@@ -73,7 +78,7 @@ def parse_query(parameters: Mapping[str, str]) -> Query:
     zero_division = _one_of("zero_division", given("zero_division", "0"), tuple(_ZERO_DIVISION))
     return Query(
         window=_window(given("window", "24h")),
-        role=_one_of("role", given("role", "live"), ROLES),
+        role=_one_of("role", given("role", SERVED), (SERVED, *ROLES)),
         name=given("name"),
         digest=given("digest"),
         endpoint=given("endpoint"),

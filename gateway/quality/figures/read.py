@@ -40,6 +40,9 @@ ERRORS: Final = frozenset({
     "ece", "hamming_loss",
 })  # fmt: skip
 
+# A file that has answered nothing for so many seconds, while others do, was replaced.
+_REPLACED: Final = 3600.0
+
 
 def answer(live: LiveFigures, model: str, query: Query) -> Answer:
     """All that is known of *model*, which has a spec; raises ValueError for a wrong *query*."""
@@ -103,7 +106,7 @@ def overview(live: LiveFigures, query: Query) -> list[Overview]:
     found = []
     for model, spec in live.specs.items():
         roles = list(dict.fromkeys(key[1] for key in live.groups if key[0] == model))
-        groups = live.chosen(model, query.role) if query.role == "live" else {}
+        groups = live.chosen(model, query.role)
         view = view_of(list(groups.values()), spec, query, live.now, brief=True)
         level = query.level or spec.level
         name, first = main_figure(view, level=level)
@@ -132,10 +135,12 @@ def f1_of(view: View) -> float | None:
 
 
 def alarm_of(groups: Iterable[Group]) -> Alarm | None:
-    """The alarm of the file that answered last."""
+    """The alarm of the files that answer now; those that were replaced do not alarm any more."""
     watched = [group for group in groups if group.detector is not None]
     if not watched:
         return None
+    newest = max(group.last for group in watched)
+    watched = [group for group in watched if group.last >= newest - _REPLACED]
     detector = max(watched, key=lambda one: one.last).detector
     assert detector is not None  # noqa: S101 - those without one were left out
     return Alarm(

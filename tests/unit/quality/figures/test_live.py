@@ -249,3 +249,16 @@ def test_a_shadow_is_asked_for_by_its_role_and_name() -> None:
     with pytest.raises(ValueError, match=r"say name=m2\|m3"):
         answer(live, "m", Query(role="shadow"))
     assert answer(live, "m", Query()).rows.labelled == 0
+
+
+def test_an_answer_of_the_candidate_is_one_that_callers_got() -> None:
+    """By default both count, and each is there alone; a promotion goes on in the same figures."""
+    live = live_of()
+    zeros, ones = np.zeros(40, dtype=np.int64), np.ones(40, dtype=np.int64)
+    live.joined(joined(zeros, zeros))
+    live.joined(joined(zeros, ones, role="candidate", name="m2", digest="d2"))
+    live.joined(joined(zeros, ones, role="shadow", name="m3"))
+    assert answer(live, "m", Query()).figures["accuracy"].value == 0.5
+    assert overview(live, Query())[0].rows.labelled == 80
+    for role, value in (("live", 1.0), ("candidate", 0.0)):
+        assert answer(live, "m", Query(role=role)).figures["accuracy"].value == value  # type: ignore[arg-type]  # roles
