@@ -20,7 +20,7 @@ MOST_COLUMNS: Final = 12
 _MOST_CLASSES: Final = 40
 _MOST_PAIRS: Final = 20
 _PARTS: Final = ("precision", "recall", "f1")
-_STYLES: Final = {"ok": "green", "insufficient": "dim"}
+_STYLES: Final = {"ok": "green", "insufficient": "dim", "few": "dim"}
 
 
 def models(answer: dict[str, Any]) -> Iterator[RenderableType]:
@@ -30,12 +30,13 @@ def models(answer: dict[str, Any]) -> Iterator[RenderableType]:
         figure, rows = one["figure"], one["rows"]
         alarm = one["alarm"]
         state = "ALARM" if alarm and alarm["on"] else figure["status"]
+        state = "few" if state == "insufficient" else state
         table.add_row(
             one["model"],
             one["metric"].replace("_", " "),
-            _number(figure["value"]),
-            _ends(figure),
-            _number(one["f1"], 3),
+            _plain(figure["value"]),
+            _short_ends(figure),
+            _number(one["f1"], 3) if rows["labelled"] else "-",
             str(rows["labelled"]),
             _share(rows["coverage"]),
             _time(one["delay"]["median"]),
@@ -179,6 +180,16 @@ def _ends(one: dict[str, Any]) -> str:
     if one["lower"] is None or one["upper"] is None:
         return ""
     return f"{one['lower']:.4f}-{one['upper']:.4f}"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}" if abs(value) >= 1 else f"{value:.3f}"
+
+
+def _short_ends(one: dict[str, Any]) -> str:
+    if one["value"] is None or one["lower"] is None or one["upper"] is None:
+        return "-"
+    return f"{_plain(one['lower'])}-{_plain(one['upper'])}"
 
 
 def _brief(one: dict[str, Any]) -> str:
