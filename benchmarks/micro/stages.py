@@ -19,8 +19,12 @@ import uvloop
 
 from gateway.access_log import AccessLog
 from gateway.drive import Drive
+from gateway.edge.ids import new_id
 from gateway.edge.routes import V2
 from gateway.exchange import JSON_ALONE, Answer, Exchange
+from gateway.sampling.note import Note
+from gateway.sampling.recorder import Recorder
+from gateway.sampling.slices import Slices
 from gateway.stages.admission import Admission
 from gateway.stages.batch import Batch
 from gateway.stages.cache import Cache
@@ -32,9 +36,11 @@ from gateway.stages.payoff import Payoff
 from gateway.stages.rescue import Rescue
 from gateway.stages.retry import Retry
 from gateway.stages.retry_budget import RetryBudget
+from gateway.stages.sample import Sample
 from gateway.stores.memory import MemoryStore
 from gateway.telemetry import Telemetry
-from gateway.wire.message import InferRequest, InferResponse
+from gateway.wire.message import InferRequest, InferResponse, Service
+from gateway.wire.selection import Selection
 from gateway.wire.tensor import Tensor
 from tests.support.upstream import Fleet
 
@@ -86,6 +92,30 @@ def known() -> InferRequest:
     return asked
 
 
+class Emptied(Recorder):
+    """A recorder whose notes are thrown away a few hundred at a time, unread."""
+
+    def put(self, note: Note) -> None:
+        """Keep it for a while."""
+        super().put(note)
+        if len(self.notes) >= 256:
+            self.notes.clear()
+            self.rows = self.bytes = 0
+
+
+def sampled(inner: Service, share: float) -> Sample:
+    """The stage that keeps *share* of all answers."""
+    recorder = Emptied("m", reader=None, slices=Slices(), telemetry=telemetry)
+    return Sample(inner, recorder=recorder, share=share, selection=Selection(b"k" * 32))
+
+
+def identified() -> InferRequest:
+    """A question with an id, as Infer passes it to a model that is sampled."""
+    asked = request()
+    asked.inference_id = new_id()
+    return asked
+
+
 async def cost(make: Callable[[], Any], service: Callable[[Any], Awaitable[Any]]) -> float:
     """Microseconds of processor time for each call of *service*, made in place."""
     ended = 0
@@ -114,7 +144,13 @@ async def cost(make: Callable[[], Any], service: Callable[[Any], Awaitable[Any]]
 telemetry = Telemetry(["m"])
 
 
-OTHERS = {"Cache (repeat)": known, "Cache (miss)": unique, "Cache (idle)": unique}
+OTHERS = {
+    "Sample (all)": identified,
+    "Sample (10 %)": identified,
+    "Cache (repeat)": known,
+    "Cache (miss)": unique,
+    "Cache (idle)": unique,
+}
 
 
 async def measure() -> None:
@@ -136,6 +172,8 @@ async def measure() -> None:
     idle = Payoff()
     idle.idle = True
     below: dict[str, Callable[[Any], Any]] = {
+        "Sample (all)": partial(sampled, share=1.0),
+        "Sample (10 %)": partial(sampled, share=0.1),
         "Cache (hit)": partial(cache, telemetry=telemetry),
         "Cache (repeat)": partial(cache, telemetry=telemetry),
         "Cache (miss)": partial(cache, telemetry=telemetry),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # Seconds. Figures are to follow a label within a second.
 INTERVAL: Final = 0.1
+# The part of that after which it is done again while there is much: what is read soon is still in
+# the processor's caches, and what waits is little.
+BUSY: Final = 0.1
 # Notes that are read in one turn of the event loop.
 AT_ONCE: Final = 256
 
@@ -65,8 +68,9 @@ class Handover:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._outlet.run())
             while True:
-                await self._sleep(self._interval)
+                busy = any(recorder.waiting >= AT_ONCE for recorder in self._recorders)
                 await self.empty()
+                await self._sleep(self._interval * (BUSY if busy else 1.0))
 
     async def empty(self) -> None:
         """Hand over all that has been noted until now."""

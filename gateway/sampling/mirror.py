@@ -168,8 +168,8 @@ class Mirror:
     def _schedule(self) -> None:
         if not self._pump_due and self._queue:
             self._pump_due = True
-            # Not on the stack of whoever has just been answered.
-            asyncio.get_running_loop().call_soon(self._pump)
+            # Never on the stack of whoever has just been answered.
+            asyncio.get_running_loop().call_later(self.limits.gather, self._pump)
 
     def _pump(self) -> None:
         self._pump_due = False

@@ -83,7 +83,7 @@ class ShadowConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             le=1024,
             description="Requests that are under way to it at the same time; they share batches.",
         ),
-    ] = 32
+    ] = 64
     queue_rows: Annotated[
         int,
         Meta(

@@ -47,7 +47,13 @@ class Shadow:
 class House:
     """A mirror from "m" to "n", both of them, and what is counted."""
 
-    def __init__(self, *, rules: Rules | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        rules: Rules | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        **options: Any,
+    ) -> None:
         self.telemetry = Telemetry(["m"])
         self.notes: Recorder = recorder(self.telemetry)
         self.models = {"n": Shadow(), "m": Shadow()}
@@ -56,7 +62,8 @@ class House:
         self.clock = Clock()
         self.mirror = Mirror(
             "n", self.notes, rules=rules or Rules(1.0), find=self.models.get, reader_for=None,
-            telemetry=self.telemetry, strained=lambda: self.strained, clock=self.clock, **options,
+            telemetry=self.telemetry, strained=lambda: self.strained, clock=self.clock,
+            limits=limits._replace(gather=0.0), **options,
         )  # fmt: skip
 
     def offer(
