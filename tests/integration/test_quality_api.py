@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -206,3 +208,35 @@ async def test_gauges_follow_the_labels(tmp_path: Path) -> None:
         await gauges.refresh()
         assert not metrics.accuracy.cells
         assert not metrics.f1.cells
+
+
+async def test_watching_ends_with_an_interrupt(tmp_path: Path) -> None:
+    """It looks again and again, and Ctrl-C is no error."""
+    async with bench(tmp_path) as it:
+        asked = asyncio.Event()
+        looks = 0
+
+        @web.middleware
+        async def counting(request: web.Request, handler: Any) -> web.StreamResponse:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                asked.set()
+            answer: web.StreamResponse = await handler(request)
+            return answer
+
+        site = web.Application(middlewares=[counting, errors_as_json])
+        it.figures.add_to(site)
+        async with TestServer(site) as server:
+            watching = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway", "quality", "--watch",
+                "--admin", f"{server.host}:{server.port}",
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            try:
+                await asked.wait()
+            finally:
+                watching.send_signal(signal.SIGINT)
+            out, err = await watching.communicate()
+        assert (watching.returncode, err) == (0, b"")
+        assert b"accuracy" in out
