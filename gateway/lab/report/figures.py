@@ -42,10 +42,9 @@ def _figures(report: Report) -> Iterator[Figure]:
     response = response_of(report)
     if len(response):
         yield _percentiles(report, response)
+        yield _histogram(response)
     if report.runs and report.runs[-1].timeline:
         yield _timeline(report)
-    if len(response):
-        yield _histogram(response)
     if report.account is not None and report.account.spans:
         yield _breakdown(report)
     if report.front is not None:

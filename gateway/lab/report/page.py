@@ -122,9 +122,9 @@ def _sentence(text: str) -> str:
 def _tiles(report: Report) -> Iterator[str]:
     tiles: list[tuple[str, str]] = []
     if report.limit is not None and report.limit.rate:
-        tiles.append((f"{rate(report.limit.rate)}/s", "limit within the SLO"))
+        tiles.append((f"{rate(report.limit.rate)}/s", "limit"))
         low, high = report.limit.operating
-        tiles.append((f"{rate(low)} to {rate(high)}/s", "rate to plan with"))
+        tiles.append((f"{rate(low)}\u2013{rate(high)}/s", "to plan with"))
     response = response_of(report)
     if len(response):
         point = points_of(report)

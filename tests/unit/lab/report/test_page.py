@@ -25,7 +25,7 @@ async def test_every_part_has_its_chart() -> None:
     """Each once, and none without data."""
     figures = figures_of(await whole())
     assert [one.id for one in figures] == [
-        "load", "sweep", "ratios", "percentiles", "timeline", "histogram", "breakdown", "front",
+        "load", "sweep", "ratios", "percentiles", "histogram", "timeline", "breakdown", "front",
     ]  # fmt: skip
     for one in figures:
         assert any(len(trace["x"]) for trace in one.data), one.id
