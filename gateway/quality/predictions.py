@@ -171,18 +171,28 @@ class Predictions:
         self._load(connection, {each for several in blocks.values() for each in several})
         found: dict[Asked, list[Found]] = {}
         for each, key in keys.items():
-            newest: dict[tuple[str, str, str], Found] = {}
-            for block in sorted(blocks.get(key, ())):
-                held = self._held.get(block)
-                if held is None or (each.model and held.samples.model != each.model):
-                    continue
-                position = held.place(each, key)
-                if position is not None:
-                    samples = held.samples
-                    newest[samples.model, samples.name, samples.role] = Found(block, position)
-            if newest:
-                found[each] = list(newest.values())
+            several = blocks.get(key, ())
+            places = [
+                Found(block, position)
+                for block in (several if len(several) < 2 else sorted(several))
+                if (position := self._place(block, each, key)) is not None
+            ]
+            if len(places) > 1:
+                # The last of each kind is the newest.
+                places = list({self._kind(place): place for place in places}.values())
+            if places:
+                found[each] = places
         return found
+
+    def _place(self, block: int, asked: Asked, key: int) -> int | None:
+        held = self._held.get(block)
+        if held is None or (asked.model and held.samples.model != asked.model):
+            return None
+        return held.place(asked, key)
+
+    def _kind(self, place: Found) -> tuple[str, str, str]:
+        samples = self._held[place.block].samples
+        return samples.model, samples.name, samples.role
 
     def blocks_of(self, connection: Connection, id_: str) -> list[int]:
         """The blocks that *id_* may be in."""

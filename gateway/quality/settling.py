@@ -86,10 +86,12 @@ class Settling:
         if not where:
             return self._wait(label, several)
         block = self._predictions.block
-        # One prediction is the rule.
-        models = {block(where[0].block).model}
-        if len(where) > 1:
-            models.update(block(each.block).model for each in where)
+        first = block(where[0].block)
+        newest = first.times[where[0].position]
+        models = {first.model}
+        for found in where[1:]:
+            models.add(block(found.block).model)
+            newest = max(newest, block(found.block).times[found.position])
         if len(models) > 1:
             names = " and ".join(sorted(models))
             return self._refuse(label, f"the id is one of {names}; say which in 'model'")
@@ -101,7 +103,6 @@ class Settling:
             value = truth.read(label.content)
         except ValueError as error:
             return self._refuse(label, f"label {error}", model)
-        newest = max(float(block(each.block).times[each.position]) for each in where)
         if label.received - newest > truth.reach:
             self._keep(label, several, EXPIRED)
             days = (label.received - newest) / _DAY
