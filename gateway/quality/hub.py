@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from functools import partial
@@ -52,7 +51,6 @@ class Hub:
         self.ledger = ledger
         self._telemetry = telemetry
         self._listeners: list[tuple[Listener, bool]] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._untold = 0
         self._recording = Recording(
             truths,
@@ -84,7 +82,6 @@ class Hub:
         if not isinstance(message, Samples):
             return  # what was lost is counted where it was lost
         size = sum(column.nbytes for _, column in message.all_columns()) + 100 * len(message)
-        self._begin()
         job = Job(
             partial(self._recording.record, samples=message),
             partial(self._recorded, message.model, len(message)),
@@ -97,7 +94,6 @@ class Hub:
 
     async def label(self, tenant: str, items: Sequence[Sent]) -> list[Result]:
         """Take labels in, which are on disk then; raises Unusable, and some may be."""
-        self._begin()
         results: list[Result] = []
         for start in range(0, len(items), _AT_ONCE):
             several = items[start : start + _AT_ONCE]
@@ -106,13 +102,8 @@ class Hub:
             results += found
         return results
 
-    def _begin(self) -> None:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-
     def open(self) -> None:
         """Open the ledger, and tell the listeners what it holds."""
-        self._begin()
         self.ledger.open()
 
     def _fill(self) -> None:
@@ -132,22 +123,25 @@ class Hub:
         error: Exception | None,
     ) -> None:
         """A message is written; in the thread of the ledger."""
-        assert self._loop is not None  # noqa: S101 - set where the job was made
         if done is None:
             kind = "dropped" if isinstance(error, Unusable) else "failed"
-            self._loop.call_soon_threadsafe(self._count, model, kind, rows)
+            self._soon(self._count, model, kind, rows)
             return
         results, events = done
-        self._loop.call_soon_threadsafe(self._count, model, "written", rows)
-        self._loop.call_soon_threadsafe(self._tell, events)
+        self._soon(self._count, model, "written", rows)
+        self._soon(self._tell, events)
         if results:
-            self._loop.call_soon_threadsafe(self._count_labels, results)
+            self._soon(self._count_labels, results)
+
+    def _soon(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call *function* on the event loop; from the thread of the ledger, which has one."""
+        assert self.ledger.loop is not None  # noqa: S101 - its thread was begun from there
+        self.ledger.loop.call_soon_threadsafe(function, *arguments)
 
     def _replayed(self, events: list[Event]) -> None:
         """A part of the ledger is to be told; in the thread of the ledger."""
-        assert self._loop is not None  # noqa: S101 - the ledger was opened from it
         self._untold += 1
-        self._loop.call_soon_threadsafe(self._tell_replayed, events)
+        self._soon(self._tell_replayed, events)
 
     def _tell_replayed(self, events: list[Event]) -> None:
         self._untold -= 1

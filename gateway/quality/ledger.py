@@ -34,6 +34,7 @@ class Ledger:
     """The ledger at *url*; the database is opened with the first use.
 
     *busy* in seconds bounds the wait for a locked database, *most* in bytes what may wait for it.
+    *loop* is the event loop from which it was opened.
     *clock* is wall-clock time.
     """
 
@@ -48,7 +49,7 @@ class Ledger:
     ) -> None:
         self._clock = clock
         self.telemetry = telemetry
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.chores: list[Callable[[Connection], float]] = []
         self._readers: list[Callable[[Connection], None]] = []
         self._database = Database(url, busy=busy)
@@ -96,7 +97,7 @@ class Ledger:
     def open(self) -> None:
         """Open the database soon; on the event loop."""
         if not self.opened:
-            self._loop = asyncio.get_running_loop()
+            self.loop = asyncio.get_running_loop()
             self.opened = True
             self._writer.start()
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SMALL: Final = 128
 # Blocks that are held in memory, the most recently used: a label mostly comes soon. With ten
 # classes each takes some 30 kB, and twice that where ids are no UUIDs.
-_HELD: Final = 2048
+_HELD: Final = 1024
 _PLACES: Final = select(PLACES.c.key, PLACES.c.block).where(PLACES.c.key.in_(VALUES))
 _DATA: Final = select(BLOCKS.c.id, BLOCKS.c.data).where(BLOCKS.c.id.in_(VALUES))
 

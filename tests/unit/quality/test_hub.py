@@ -312,3 +312,15 @@ async def test_many_ids_are_found_in_many_blocks(tmp_path: Path) -> None:
         await hub.label("", [Sent(ids[each], 0, hash(ids[each]) % 10) for each in order])
         assert sum(adding.cells.values()) == 3000
         assert all(cell[3] == cell[4] for cell in adding.cells)
+
+
+async def test_the_ledger_may_be_opened_by_whoever_needs_it_first(tmp_path: Path) -> None:
+    """What it holds is told all the same."""
+    async with opened(tmp_path) as ledger:
+        hub, _ = hub_over(ledger)
+        hub.take(made(["a"], [1]))
+    async with opened(tmp_path) as ledger:
+        _, adding = hub_over(ledger)
+        while not adding.told:
+            await ledger.kept("")
+        assert sum(adding.told.values()) == 1
