@@ -3,24 +3,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from importlib.util import find_spec
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from gateway.units import Duration, Size
+from gateway.units import Duration, Size, Unit
+
+_PATTERN: Final = r"^(sqlite:///.+|postgresql(\+psycopg)?://.+)$"
+
+
+def parse_ledger_url(text: str) -> str:
+    """*text* itself if it names a database. Raises ValueError, which shows no password."""
+    if not re.match(_PATTERN, text):
+        kind = text.partition(":")[0][:32]
+        raise ValueError(
+            "expected sqlite:///PATH or postgresql://USER@HOST/NAME, with a password in ~/.pgpass "
+            f"or in ${{NAME}}; got one that begins with '{kind}'"
+        )
+    return text
+
+
+LEDGER_URL: Final = Unit("database URL", parse_ledger_url, pattern=_PATTERN)
+LedgerUrl = Annotated[str, Meta(extra={"unit": LEDGER_URL})]
 
 
 class LedgerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """It is opened only where a model has a section ``quality`` or ``shadow``."""
 
     url: Annotated[
-        str | None,
+        LedgerUrl | None,
         Meta(
-            pattern=r"^(sqlite:///.+|postgresql(\+psycopg)?://.+)$",
-            extra={
-                "expected": "sqlite:///PATH or postgresql://USER@HOST/NAME; a password belongs "
-                "into ~/.pgpass or comes as ${NAME}"
-            },
             description=(
                 "The database: `sqlite:///relative/path`, `sqlite:////absolute/path` or "
                 "`postgresql://user@host/name`, which needs the extra `postgres`. Where it is not "
@@ -83,3 +97,16 @@ class LedgerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             ),
         ),
     ] = 100_000
+
+    def __post_init__(self) -> None:
+        # Checked here, and not when it is first used, so that `check` says it.
+        if (self.url or "").startswith("postgresql") and find_spec("psycopg") is None:
+            raise ValueError(
+                "url: a ledger in PostgreSQL needs a package that is not installed (psycopg); "
+                "install infergate[postgres]"
+            )
+
+    def __repr__(self) -> str:
+        """Without who logs in."""
+        kind = (self.url or "sqlite").partition(":")[0]
+        return f"LedgerConfig({kind}, retention={self.retention:g}, max_bytes={self.max_bytes})"
