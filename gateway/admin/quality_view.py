@@ -43,6 +43,8 @@ def models(answer: dict[str, Any]) -> Iterator[RenderableType]:
             Text(state, style=_STYLES.get(state, "bold red")),
         )
     yield table
+    if not answer["complete"]:
+        yield Text("note: the ledger is still being read after a start: these are of a part of it")
     if not answer["models"]:
         yield Text("no model keeps predictions: give one a section 'quality'")
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from gateway.control.answers import NO_STORE, refusal
 from gateway.control.figure_gauges import Gauges
 from gateway.quality.database import Unusable
-from gateway.quality.figures.answer import SCHEMA_VERSION
+from gateway.quality.figures.answer import SCHEMA_VERSION, Answer
 from gateway.quality.figures.live import LiveFigures
 from gateway.quality.figures.query import parse_query
 from gateway.quality.figures.read import answer, overview
@@ -41,12 +41,14 @@ SECONDS: Final = 0.5
 # Marks and alarms are kept this often, and at the end.
 _KEPT_EVERY: Final = 5.0
 _NAME: Final = "figures"
+_INCOMPLETE: Final = "the ledger is still being read after a start: figures are of a part of it"
 
 
 class Figures:
     """Live figures of the models of *operations*; what must outlive this process is in *ledger*.
 
-    *notify* is told of alarms that begin and end.
+    *notify* is told of alarms that begin and end. *caught_up* says whether all that the ledger held
+    at the start has been counted again.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class Figures:
         telemetry: Telemetry,
         *,
         notify: Callable[[str, str, dict[str, Any]], None] | None = None,
+        caught_up: Callable[[], bool] = lambda: True,
     ) -> None:
         self._operations = operations
         self._ledger = ledger
         self._config = operations.config
         self.live = LiveFigures(specs_of(self._config), notify=notify)
         self._gauges = Gauges(self.live, telemetry)
+        self._caught_up = caught_up
         self._kept = b""
 
     def __repr__(self) -> str:
@@ -83,7 +87,8 @@ class Figures:
                     self._config = self._operations.config
                     self.live.configure(specs_of(self._config))
                 self.live.settle()
-                await self._gauges.refresh()
+                if self._caught_up():
+                    await self._gauges.refresh()
                 now = asyncio.get_running_loop().time()
                 if now - last >= _KEPT_EVERY:
                     last = now
@@ -119,7 +124,14 @@ class Figures:
         """The first figure of every model."""
         query = _query(request)
         found = _told(lambda: overview(self.live, query))
-        return _as_json({"schema_version": SCHEMA_VERSION, "window": query.window, "models": found})
+        return _as_json(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "complete": self._caught_up(),
+                "window": query.window,
+                "models": found,
+            }
+        )
 
     async def model(self, request: web.Request) -> web.Response:
         """Every figure of one model."""
@@ -135,7 +147,10 @@ class Figures:
                 HTTPStatus.NOT_FOUND, f"model '{name}' {why}; models with figures: {there}"
             )
         query = _query(request)
-        return _as_json(_told(lambda: answer(self.live, name, query)))
+        told: Answer = _told(lambda: answer(self.live, name, query))
+        if not self._caught_up():
+            told = msgspec.structs.replace(told, complete=False, notes=[_INCOMPLETE, *told.notes])
+        return _as_json(told)
 
 
 def specs_of(config: Config) -> dict[str, Spec]:

@@ -96,6 +96,7 @@ class Quality:
             self.ledger,
             telemetry,
             notify=lambda *told: self.webhooks.notify(accuracy_event(*told)),
+            caught_up=lambda: self.hub.caught_up,
         )
         self._candidates = Candidates(
             operations,

@@ -138,6 +138,11 @@ class Hub:
         assert self.ledger.loop is not None  # noqa: S101 - its thread was begun from there
         self.ledger.loop.call_soon_threadsafe(function, *arguments)
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether listeners have heard of all that the ledger held at the start."""
+        return not self.ledger.opened or (self._recording.caught_up and not self._untold)
+
     def _replayed(self, events: list[Event]) -> None:
         """A part of the ledger is to be told; in the thread of the ledger."""
         self._untold += 1

@@ -120,6 +120,11 @@ class Recording:
         self._predictions.trim()
         return results, events
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that was there at the start has been given out to be told."""
+        return self._replay is not None and self._replay.over
+
     def replay(self, connection: Connection) -> float:
         """Tell a part of what was there at the start."""
         replay = self._replay

@@ -188,6 +188,18 @@ async def test_the_command_refuses_what_makes_no_sense(tmp_path: Path) -> None:
         assert "window 'soon'" in told
 
 
+async def test_figures_of_a_part_of_the_ledger_say_so(tmp_path: Path) -> None:
+    """After a start it is read again; until then nothing is whole."""
+    async with bench(tmp_path) as it:
+        assert (await it.get("/v1/quality/m"))[1]["complete"] is True
+        it.figures._caught_up = lambda: False
+        _, all_models = await it.get("/v1/quality")
+        _, told = await it.get("/v1/quality/m")
+        assert all_models["complete"] is told["complete"] is False
+        assert "still being read" in told["notes"][0]
+        assert "still being read" in (await it.command())[1]
+
+
 async def test_gauges_follow_the_labels(tmp_path: Path) -> None:
     """Accuracy by backend and window, its target, and the series of a model that went is gone."""
     async with bench(tmp_path) as it:

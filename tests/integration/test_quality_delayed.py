@@ -93,6 +93,8 @@ async def test_labels_of_the_next_day_give_what_scikit_learn_gives(
         again.begin(await ledger.kept("figures"))
         while sum(adding.cells.values()) < len(which):
             await ledger.kept("")
+        while not hub.caught_up:
+            await ledger.kept("")
         told.append(answer(again, "m", query))
     for one in told:
         assert one.rows.labelled == len(which)

@@ -176,6 +176,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of a model's answers in a window."""
 
     schema_version: int = SCHEMA_VERSION
+    # False while the ledger is still being read after a start.
+    complete: bool = True
     model: str
     task: str
     role: str

@@ -28,6 +28,8 @@ RARELY: Final = 30 * 24 * 60.0
 # So many rows are put together before they are counted, or what comes in a fifth of a second.
 COALESCED_ROWS: Final = 32_768
 COALESCED_SECONDS: Final = 0.2
+# Of scores: as floats, which sums are made of, they are four times as large.
+COALESCED_BYTES: Final = 8 << 20
 PROMOTION: Final = "promotion"
 
 
@@ -51,6 +53,7 @@ class Group:
         self._waiting: list[Joined] = []
         self._stream: list[Samples] = []
         self._rows = 0
+        self._bytes = 0
         self._since = 0.0
         self._heaviest = 1.0
         self._watched_from = 0.0
@@ -78,19 +81,21 @@ class Group:
     def predicted(self, samples: Samples, now: float) -> None:
         """Take predictions in."""
         self._stream.append(samples)
-        self._taken(len(samples), now)
+        self._taken(samples, now)
 
     def joined(self, rows: Joined, now: float, *, watched_from: float = 0.0) -> None:
         """Take labelled rows in; labels of before *watched_from* are no news to the alarm."""
         self._watched_from = watched_from
         self._waiting.append(rows)
-        self._taken(len(rows), now)
+        self._taken(rows, now)
 
-    def _taken(self, rows: int, now: float) -> None:
+    def _taken(self, rows: Joined | Samples, now: float) -> None:
         if not self._rows:
             self._since = now
-        self._rows += rows
-        if self._rows >= COALESCED_ROWS or not 0 <= now - self._since < COALESCED_SECONDS:
+        self._rows += len(rows)
+        self._bytes += 0 if rows.scores is None else rows.scores.nbytes
+        many = self._rows >= COALESCED_ROWS or self._bytes >= COALESCED_BYTES
+        if many or not 0 <= now - self._since < COALESCED_SECONDS:
             self.settle(now)
 
     def settle(self, now: float) -> None:
@@ -98,7 +103,7 @@ class Group:
         if not self._rows:
             return
         waiting, stream = self._waiting, self._stream
-        self._waiting, self._stream, self._rows = [], [], 0
+        self._waiting, self._stream, self._rows, self._bytes = [], [], 0, 0
         self.revision += 1
         if stream:
             times, columns = stream_columns(stream, self.spec, self.cohorts)
