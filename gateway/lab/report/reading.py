@@ -111,7 +111,8 @@ def _limit(report: Report) -> str:
             if limit.ending == "generator"
             else ""
         )
-        return f"{rate(limit.rate)} requests/s keep {limit.slo}{proof}{above}"
+        about = "" if limit.estimate is None else f"; it breaks at about {rate(limit.estimate)}/s"
+        return f"{rate(limit.rate)} requests/s keep {limit.slo}{proof}{about}{above}"
     why = {
         "nothing": "no rate keeps it: a single client is too much, or none was confirmed",
         "generator": "the load generator could not keep its schedule",

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from gateway.lab.load.run import Run
+from gateway.lab.search.crossing import crossing
 from gateway.lab.search.evidence import Evidence, Judgement, judge
 from gateway.lab.search.point import Point
 from gateway.lab.search.probe import Probe, Prober, Timing, outcome_of, point_of, probe
@@ -65,6 +66,8 @@ class Limit(msgspec.Struct, kw_only=True):
     method: Method
     rate: float = 0.0
     upper: float | None = None
+    # Where the SLO breaks, as all probes say together: near the truth, and not proven.
+    estimate: float | None = None
     ending: Ending = "resolved"
     probes: list[Probe] = []
     confirmations: list[Confirmation] = []
@@ -122,7 +125,12 @@ async def find(
     await search.sweep()
     await search.bisect()
     await search.confirm()
-    return search.limit
+    limit = search.limit
+    probes = [(one.rate, one.judgement) for one in limit.probes if one.outcome != "invalid"]
+    limit.estimate = crossing(
+        [*probes, *((one.rate, one.judgement) for one in limit.confirmations)]
+    )
+    return limit
 
 
 class _Search:

@@ -39,6 +39,7 @@ async def test_finds_the_capacity_within_three_per_cent() -> None:
     assert found.rate == pytest.approx(CAPACITY, rel=0.03)
     assert found.upper is not None
     assert found.rate <= CAPACITY <= found.upper
+    assert found.estimate == pytest.approx(CAPACITY, rel=0.02)
     confirmed = found.confirmed
     assert confirmed is not None
     assert len(confirmed.points) == 5
