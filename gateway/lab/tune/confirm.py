@@ -100,10 +100,14 @@ def interleaved(
 
 
 def middle(measured: Sequence[Measured]) -> Measured:
-    """The run of median throughput; one that was refused stands for all."""
+    """The run of median throughput; one that was refused stands for all.
+
+    What could not be measured does not count, unless nothing else is there.
+    """
     refused = [one for one in measured if one.refused is not None]
     if refused:
         return refused[0]
+    measured = [one for one in measured if one.failed is None] or measured
     ranked = sorted(measured, key=lambda one: one.throughput)
     return msgspec.structs.replace(
         ranked[(len(ranked) - 1) // 2],
@@ -115,8 +119,12 @@ def middle(measured: Sequence[Measured]) -> Measured:
 def compare(first: Sequence[Measured], second: Sequence[Measured], level: float = 0.95) -> Ratio:
     """Throughput of *first* over *second*, round by round, by Student's t on logarithms."""
     pairs = [
-        (one.throughput, two.throughput) for one, two in zip(first, second, strict=True)
-    ]  # fmt: skip
+        (one.throughput, two.throughput)
+        for one, two in zip(first, second, strict=True)
+        if one.failed is None and two.failed is None
+    ]
+    if not pairs:
+        return Ratio(value=1, lower=0, upper=inf)
     if all(two <= 0 for _, two in pairs):
         good = any(one > 0 for one, _ in pairs)
         return (

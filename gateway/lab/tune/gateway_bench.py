@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 SHARES: Final = (0.5, 0.65, 0.8, 0.9)
 # Where the first of them breaks the objective already.
 FALLBACK: Final = 0.25
+# How often a setting is tried that fails.
+ATTEMPTS: Final = 2
 # Of each window, before it counts.
 _WARMUP: Final = 0.3
-# Rows in flight while answers are compared, in batches of random sizes.
+# Requests in flight while answers are compared, at most, in batches of random sizes.
 _CONCURRENCY: Final = 16
 _SEED: Final = 1
 
@@ -114,7 +116,23 @@ class GatewayBench:
         return self._runner.run(self._measure(setting, report))
 
     async def _measure(self, setting: Setting, report: Report | None) -> Measured:
+        """Twice where it fails: a machine that others use is out of breath now and then.
+
+        What fails again is no reason to end a search, unless it is all that there is.
+        """
         began = monotonic()
+        found = Measured()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                found = await self._once(setting, report)
+                break
+            except LabError as error:
+                if attempt == ATTEMPTS and self._reference is None:
+                    raise
+                found = Measured(failed=str(error))
+        return msgspec.structs.replace(found, seconds=monotonic() - began)
+
+    async def _once(self, setting: Setting, report: Report | None) -> Measured:
         if self._reference is None and setting != self._start:
             async with GatewayProcess(self._text(self._start)) as gateway:
                 self._reference = await self._answers(gateway.url, shuffled=False)
@@ -124,12 +142,8 @@ class GatewayBench:
             verdict = self._judged(await self._answers(gateway.url, shuffled=True), setting)
             found = Measured(accuracy=verdict.after, verdict=verdict)
             if verdict.passed:
-                found = await self._loaded(gateway, found, report)
-            else:
-                found = msgspec.structs.replace(
-                    found, refused=verdict.sentence, memory=gateway.memory
-                )
-        return msgspec.structs.replace(found, seconds=monotonic() - began)
+                return await self._loaded(gateway, found, report)
+            return msgspec.structs.replace(found, refused=verdict.sentence, memory=gateway.memory)
 
     def _text(self, setting: Setting) -> str:
         return self._document.trial(setting, self._models.get(setting.precision))
@@ -144,14 +158,15 @@ class GatewayBench:
             if shuffled
             else passes.in_order(self._dataset)
         )
-        async with Client(url, self._document.model, connections=_CONCURRENCY) as client:
+        concurrency = min(_CONCURRENCY, self._pace.concurrency)
+        async with Client(url, self._document.model, connections=concurrency) as client:
             _, outputs = await client.specs()
             prediction = prediction_of(
                 outputs, self._output, bare=self._dataset.bare, task=self._dataset.task
             )
             told = await passes.send(
                 client, self._dataset, prediction,
-                parts=parts, concurrency=_CONCURRENCY, done=lambda _: None,
+                parts=parts, concurrency=concurrency, done=lambda _: None,
             )  # fmt: skip
         return Answers(told.predicted, told.scores)
 

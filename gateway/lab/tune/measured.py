@@ -52,7 +52,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     *throughput* is the highest goodput, in requests a second, at an offered rate at which the
     objective was met; 0 where it never was. *latency* is the percentile at that rate (at the lowest
     rate where it never was), *memory* what all processes hold in bytes. *refused* says why the
-    setting may not be used, whatever its speed; *pruned* that it was given up half-way.
+    setting may not be used, whatever its speed, *failed* why it could not be measured; *pruned*
+    says that it was given up half-way.
     """
 
     throughput: float = 0.0
@@ -63,6 +64,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     windows: list[tuple[float, float, float]] = []
     verdict: Verdict | None = None
     refused: str | None = None
+    failed: str | None = None
     pruned: bool = False
     seconds: float = 0.0
 
@@ -70,6 +72,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it meets *objective*."""
         return (
             self.refused is None
+            and self.failed is None
             and self.throughput > 0
             and (objective.memory is None or self.memory <= objective.memory)
         )

@@ -47,7 +47,7 @@ def points(
             chosen=setting == chosen,
         )
         for setting, measured in every.items()
-        if measured.refused is None and not measured.pruned
+        if measured.refused is None and measured.failed is None and not measured.pruned
     ]
     front = {one.label for one in pareto([candidate(one) for one in made if one.feasible])}
     return [msgspec.structs.replace(one, front=one.feasible and one.name in front) for one in made]

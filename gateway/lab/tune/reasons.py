@@ -100,12 +100,18 @@ def _refused(trials: Sequence[Trial], refusals: dict[str, str]) -> list[str]:
 
 def _search(trials: Sequence[Trial], objective: Objective) -> list[str]:
     pruned = sum(one.measured.pruned for one in trials)
+    failed = [one.measured.failed for one in trials if one.measured.failed is not None]
     missed = sum(
-        one.measured.refused is None and not one.measured.feasible(objective) for one in trials
+        one.measured.refused is None
+        and one.measured.failed is None
+        and not one.measured.feasible(objective)
+        for one in trials
     )
     words = [f"{len(trials)} settings were tried"]
     if pruned:
         words.append(f"{pruned} given up early, below the median of the others")
     if missed:
         words.append(f"{missed} did not meet the objective")
+    if failed:
+        words.append(f"{len(failed)} could not be measured, the last because {failed[-1]}")
     return ["; ".join(words) + "."]

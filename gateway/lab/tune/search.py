@@ -230,7 +230,7 @@ class Search:
         measured = msgspec.json.decode(text, type=Measured)
         most = self._objective.memory
         return (
-            0.0 if measured.refused is None else 1.0,
+            0.0 if measured.refused is None and measured.failed is None else 1.0,
             max(measured.latency / self._objective.slo.within - 1, 0.01)
             if measured.throughput == 0
             else 0.0,

@@ -116,3 +116,14 @@ def test_one_refusal_stands_for_all_rounds() -> None:
     """Answers that are wrong now and then are wrong."""
     assert middle([*_runs(5, 6), Measured(refused="no")]).refused == "no"
     assert middle(_runs(5, 9, 6)).throughput == 6
+
+
+def test_rounds_that_could_not_be_measured_are_left_out() -> None:
+    """They say nothing of the setting."""
+    failed = Measured(failed="answered 503")
+
+    assert middle([failed, *_runs(5)]).throughput == 5
+    assert middle([failed]).failed == "answered 503"
+    ratio = compare([failed, *_runs(20, 40)], _runs(9, 10, 20))
+    assert (ratio.lower, ratio.upper) == pytest.approx((2, 2))
+    assert not compare([failed], _runs(1)).better

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.lab import LabError
+from gateway.lab.gate import Answers
 from gateway.lab.load.run import Plan, Run
 from gateway.lab.search.slo import Slo
 from gateway.lab.tune.document import Document
@@ -93,6 +95,37 @@ async def test_whoever_is_told_may_end_it_early() -> None:
     assert seen == [(0, 500.0), (1, 650.0)]
     assert (found.pruned, found.throughput) == (True, 650)
     assert not (await _Loaded(950).tried(lambda step, _: step < 3)).pruned
+
+
+class _Failing(_Loaded):
+    """The first *failures* tries fail."""
+
+    def __init__(self, failures: int, *, first: bool = False) -> None:
+        super().__init__(950)
+        self._left = failures
+        self._reference = None if first else Answers(np.zeros(1))
+
+    async def _once(self, setting: Setting, report: Report | None) -> Measured:
+        self._left -= 1
+        if self._left >= 0:
+            raise LabError("answered 503: overloaded")
+        return Measured(throughput=5.0)
+
+
+def test_what_fails_once_is_tried_again() -> None:
+    """What fails again does not end a search, but has no figures."""
+    with _Failing(1) as bench:
+        assert bench.measure(Setting()).throughput == 5.0
+    with _Failing(2) as bench:
+        found = bench.measure(Setting())
+        assert (found.failed, found.throughput) == ("answered 503: overloaded", 0)
+        assert not found.feasible(Objective(slo=Slo.parse("p99=20ms")))
+
+
+def test_where_the_first_one_fails_there_is_nothing_to_search() -> None:
+    """Its words are the answer."""
+    with _Failing(2, first=True) as bench, pytest.raises(LabError, match="answered 503"):
+        bench.measure(Setting())
 
 
 async def test_a_gateway_that_answers_nothing_carries_nothing() -> None:
