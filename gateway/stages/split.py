@@ -37,6 +37,11 @@ class Standing(Protocol):
         ...
 
     @property
+    def ready(self) -> bool:
+        """Whether a request would be answered now."""
+        ...
+
+    @property
     def core(self) -> Service:
         """Its stack below what is sampled and split."""
         ...
@@ -111,7 +116,11 @@ class Split:
         Another file than the evidence is about has proven nothing, whoever has put it there.
         """
         theirs = standing.info
-        if theirs is None or (rollout.digest and theirs.digest != rollout.digest):
+        if (
+            theirs is None
+            or not standing.ready
+            or (rollout.digest and theirs.digest != rollout.digest)
+        ):
             return None
         own = self._models[self._model].info if self._model in self._models else None
         compared = self._compared
@@ -138,13 +147,18 @@ class Split:
         """The answer of *standing*, which is held until it is there; else that of the model."""
         trace = request.trace
         asked = trace.digest
-        # A key of the cache is that of one model, and must not come back with this request.
-        other = msgspec.structs.replace(request, model=name, key=None)
+        # A key of the cache is that of one model, and must not come back with this request. Half of
+        # the time is left for the model, in case the candidate does not answer in its own.
+        now = perf_counter()
+        other = msgspec.structs.replace(
+            request, model=name, key=None, deadline=now + (request.deadline - now) / 2
+        )
         trace.digest, trace.stand_in = info.digest, name
         try:
             response = await self._timed(standing.core, other, self._candidate)
         except GatewayError as error:
-            if error.status < 500 or isinstance(error, DeadlineExceeded):
+            late = isinstance(error, DeadlineExceeded) and perf_counter() >= request.deadline
+            if late or error.status < 500:
                 raise
             trace.gather()
             trace.digest, trace.stand_in, trace.cache, trace.age = asked, "", "", None

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-# Rows of a request, and clients at a time; fewer where each row brings its label.
+# Rows of a request, and clients at a time; few where the next life must read them all again.
 ROWS, CLIENTS = 30, 4
-LABELLED_ROWS, LABELLED_CLIENTS = 10, 1
+FEW_ROWS, FEW_CLIENTS = 4, 1
 
 
 def digits(directory: Path, name: str) -> Path:
@@ -88,15 +88,15 @@ def text(directory: Path, candidate: Path, **more: object) -> str:
 
 
 class Asking:
-    """Clients that ask for digits, with what they are where *labelled*."""
+    """Clients that ask for digits, with what they are where *labelled*; fewer of them if *few*."""
 
-    def __init__(self, serving: Serving, *, labelled: bool = False) -> None:
+    def __init__(self, serving: Serving, *, labelled: bool = False, few: bool = False) -> None:
         data = np.load(ROOT / "models" / "digits" / "test.npz")
         self.inputs, self.labels = data["inputs"], data["labels"]
         self.serving = serving
         self.labelled = labelled
-        self.rows = LABELLED_ROWS if labelled else ROWS
-        self.clients = LABELLED_CLIENTS if labelled else CLIENTS
+        few = few or labelled
+        self.rows, self.clients = (FEW_ROWS, FEW_CLIENTS) if few else (ROWS, CLIENTS)
         self.stopped = asyncio.Event()
         self.statuses: Counter[int] = Counter()
         self.digests: Counter[str] = Counter()
@@ -228,25 +228,40 @@ async def test_worse_is_taken_back(tmp_path: Path) -> None:
 
 
 async def test_killed_leaves_one_state(tmp_path: Path) -> None:
-    """The control process dies around every step; all processes agree, and the way goes on."""
+    """In the middle of a promotion and at once behind one; all processes agree, and it goes on."""
     candidate = quantised(tmp_path, "candidate")
     with Serving(tmp_path, text(tmp_path, candidate, auto="false")).ready() as serving:
-        asking = Asking(serving)
+        asking = Asking(serving, few=True)
         async with asking.running():
-            for share in (0.3, 1.0):
-                wish = asyncio.create_task(asyncio.to_thread(_promote, serving, share))
+            # A gateway that stands still keeps the change from coming into effect.
+            gateway = serving.children()["gateway.process"]
+            os.kill(gateway, signal.SIGSTOP)
+            try:
+                wish = asyncio.create_task(asyncio.to_thread(_promote, serving, 1.0))
+                told = await shows(serving, lambda told: bool(told["decisions"]))
+                assert (told["decisions"][0]["outcome"], told["share"]) == ("promote", 0.0)
                 await asyncio.to_thread(kill_control, serving)
-                await wish
-                await shows(serving, lambda _: True)
-                status, _ = await asyncio.to_thread(_promote, serving, share)
-                assert status == 200
-                assert (await shows(serving, lambda _: True))["share"] == share
+            finally:
+                os.kill(gateway, signal.SIGCONT)
+            assert await wish == (0, None)
+            told = await shows(serving, lambda _: True)
+            assert (told["share"], told["state"]) == (0.0, "running")
+            assert len(await asking.now()) == 1
+
+            status, _ = await asyncio.to_thread(_promote, serving, 1.0)
+            assert status == 200
+            await asyncio.to_thread(kill_control, serving)
+            told = await shows(serving, lambda _: True)
+            assert (told["share"], told["state"]) == (1.0, "promoted")
+            new = await asking.now()
+            assert len(new) == 1
+
             status, told = await asyncio.to_thread(serving.act, "/v1/candidates/digits/rollback")
             assert (status, told["share"]) == (200, 0.0)
             await asyncio.to_thread(kill_control, serving)
             told = await shows(serving, lambda _: True)
             assert (told["share"], told["state"]) == (0.0, "rolled back")
-            assert len(await asking.now()) == 1
+            assert not new & await asking.now()
 
 
 def _promote(serving: Serving, share: float) -> tuple[int, Any]:

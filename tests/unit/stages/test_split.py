@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from gateway.errors import ConnectionLost, DeadlineExceeded, GatewayError, Inval
 from gateway.stages.split import Split, misfits
 from gateway.telemetry import Telemetry
 from gateway.wire.generation import Rollout
-from gateway.wire.message import InferRequest, InferResponse, Rows, Trace
+from gateway.wire.message import NEVER, InferRequest, InferResponse, Rows, Trace
 from gateway.wire.model import ModelInfo, TensorSpec
 from gateway.wire.selection import Selection
 from tests.support.generations import config, stage
@@ -32,6 +33,7 @@ class Standing:
 
     def __init__(self, served: ModelInfo | None) -> None:
         self.info = served
+        self.ready = True
         self.asked: list[InferRequest] = []
         self.error: GatewayError | None = None
         self.rows: Rows | None = None
@@ -60,9 +62,13 @@ class Scene:
             telemetry=self.telemetry,
         )
 
-    async def ask(self, id_: str = "1", **more: object) -> tuple[InferRequest, InferResponse]:
+    async def ask(
+        self, id_: str = "1", *, deadline: float = NEVER, **more: object
+    ) -> tuple[InferRequest, InferResponse]:
         """A request under *id_* and its answer."""
-        asked = InferRequest("m", (), inference_id=id_, trace=Trace(digest="live"), key=b"k")
+        asked = InferRequest(
+            "m", (), inference_id=id_, trace=Trace(digest="live"), key=b"k", deadline=deadline
+        )
         for name, value in more.items():
             setattr(asked.trace, name, value)
         return asked, await self.split(asked)
@@ -144,10 +150,23 @@ async def test_what_the_model_could_not_mend_is_not_asked_again(error: GatewayEr
     scene = Scene(1.0)
     scene.models["c"].error = error
     with pytest.raises(type(error)):
-        await scene.ask()
+        await scene.ask(deadline=perf_counter() - 1)
 
     assert scene.models["m"].asked == []
     assert scene.count("candidate", "failed") == isinstance(error, DeadlineExceeded)
+
+
+async def test_the_model_has_half_of_the_time_for_what_the_candidate_lets_lie() -> None:
+    """A candidate that does not answer costs no client its answer."""
+    scene = Scene(1.0)
+    scene.models["c"].error = DeadlineExceeded("late")
+    begun = perf_counter()
+    asked, _ = await scene.ask(deadline=begun + 100)
+
+    assert asked.trace.stand_in == ""
+    assert 49 < scene.models["c"].asked[0].deadline - begun < 51
+    assert scene.models["m"].asked[0].deadline == begun + 100
+    assert scene.count("candidate", "failed") == 1
 
 
 async def test_another_file_than_the_proven_one_answers_nothing() -> None:
@@ -159,11 +178,13 @@ async def test_another_file_than_the_proven_one_answers_nothing() -> None:
     await scene.ask()
     scene.models["c"].info = None
     await scene.ask()
+    scene.models["c"].info, scene.models["c"].ready = info("candidate"), False
+    await scene.ask()
     del scene.models["c"]
     await scene.ask()
 
     assert asked.trace.stand_in == ""
-    assert (scene.count("candidate", "unready"), scene.count("live", "ok")) == (4, 4)
+    assert (scene.count("candidate", "unready"), scene.count("live", "ok")) == (5, 5)
 
 
 async def test_probes_ask_whom_they_name() -> None:
