@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from gateway.sampling.note import Note
     from gateway.sampling.reading import Read, Reader
-    from gateway.wire.message import InferResponse, Rows, Trace
     from gateway.wire.samples import Column, Role
     from gateway.wire.tensor import Array, Tensor
 
@@ -36,36 +35,65 @@ _WRAP: Final = (1 << 64) - 1
 Form = tuple[tuple[str, str, tuple[int, ...]], ...]
 
 
-def form_of(response: InferResponse, *, bare: bool) -> Form:
-    """What *response* has, the number of its rows left out."""
-    outputs = response.outputs if response.rows is None else response.rows.outputs
+def form_of(outputs: Sequence[Tensor], *, bare: bool) -> Form:
+    """What *outputs* are, the number of their rows left out."""
     return tuple([
         (each.name, each.datatype, each.shape if bare else each.shape[1:]) for each in outputs
     ])  # fmt: skip
 
 
-def groups(
-    notes: Iterable[Note], *, bare: bool
-) -> dict[tuple[str, str, Form], list[tuple[int, Note]]]:
-    """*notes* and their places by digest, version and form: what can be read together."""
-    found: dict[tuple[str, str, Form], list[tuple[int, Note]]] = {}
-    last: Rows | None = None
-    far: Trace | None = None
-    members: list[tuple[int, Note]] = []
+class Group:
+    """Notes that can be read together, and their *places* among all.
+
+    *spans* are where their rows are, in order: the outputs of a batch with the first row and the
+    one behind the last, or those of a whole answer with None.
+    """
+
+    __slots__ = ("notes", "places", "spans")
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+        self.places: list[int] = []
+        self.spans: list[tuple[tuple[Tensor, ...], int, int | None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Group {len(self.notes)} notes in {len(self.spans)} spans>"
+
+
+def groups(notes: Iterable[Note], *, bare: bool) -> dict[tuple[str, str, Form], Group]:
+    """*notes* by digest, version and form: what can be read together."""
+    found: dict[tuple[str, str, Form], Group] = {}
+    last: tuple[Tensor, ...] | None = None
+    group = Group()
+    start = stop = 0
     for at, note in enumerate(notes):
-        response = note.response
-        rows = response.rows
+        row = note.row
         # Rows of one batch follow each other, and are alike.
-        if rows is None or rows is not last or note.trace.far is not far:
-            last, far = rows, note.trace.far
-            form = form_of(response, bare=bare)
-            members = found.setdefault((note.digest, response.version, form), [])
-        members.append((at, note))
+        if row < 0 or note.outputs is not last:
+            if last is not None:
+                group.spans.append((last, start, stop))
+            outputs = note.outputs
+            last = None if row < 0 else outputs
+            key = (note.digest, note.version, form_of(outputs, bare=bare))
+            known = found.get(key)
+            group = found.setdefault(key, Group()) if known is None else known
+            if row < 0:
+                group.spans.append((outputs, 0, None))
+            start, stop = row, row + 1
+        elif row == stop:
+            stop += 1
+        else:
+            group.spans.append((note.outputs, start, stop))
+            start, stop = row, row + 1
+        group.notes.append(note)
+        group.places.append(at)
+    if last is not None:
+        group.spans.append((last, start, stop))
     return found
 
 
-def read(reader: Reader, form: Form, notes: Sequence[Note], rows: int) -> Read | None:
-    """What the answers of *notes* say, *rows* rows in all; None where they do not say it.
+def read(reader: Reader, form: Form, group: Group, rows: int) -> Read | None:
+    """What the answers of *group* say, *rows* rows in all; None where they do not say it.
 
     Raises ValueError where they have other rows than their requests.
     """
@@ -74,47 +102,32 @@ def read(reader: Reader, form: Form, notes: Sequence[Note], rows: int) -> Read |
         return None
     wanted = set(plan.names)
     arrays = {
-        name: _array(notes, at, datatype, row, rows)
+        name: _array(group, at, datatype, row, rows)
         for at, (name, datatype, row) in enumerate(form)
         if name in wanted
     }
     return reader.read(arrays)
 
 
-def _array(notes: Sequence[Note], at: int, datatype: str, row: tuple[int, ...], rows: int) -> Array:
-    """Output *at* of all *notes*, [rows, …]."""
+def _array(group: Group, at: int, datatype: str, row: tuple[int, ...], rows: int) -> Array:
+    """Output *at* of all answers of *group*, [rows, …]."""
     if datatype == "BYTES":
+        # Elements of different sizes are never cut from a batch.
         elements = list(chain.from_iterable(
-            split_elements(tensor.data, _count(tensor.shape), tensor.name)
-            for tensor in (note.response.outputs[at] for note in notes)
+            split_elements(tensors[at].data, _count(tensors[at].shape), tensors[at].name)
+            for tensors, _, _ in group.spans
         ))  # fmt: skip
         texts = np.empty(len(elements), dtype=object)
         texts[:] = elements
         return texts.reshape(rows, *row)
     parts: list[Any] = []
-    whole: Rows | None = None
-    tensor: Tensor | None = None
-    start = stop = 0
-
-    def close() -> None:
-        if tensor is not None:
+    for tensors, start, stop in group.spans:
+        tensor = tensors[at]
+        if stop is None:
+            parts.append(tensor.data)
+        else:
             size = len(tensor.data) // tensor.rows
             parts.append(memoryview(tensor.data)[start * size : stop * size])
-
-    for note in notes:
-        response = note.response
-        if response.rows is None:
-            close()
-            whole = tensor = None
-            parts.append(response.outputs[at].data)
-        elif response.rows is whole and response.row == stop:
-            stop += 1
-        else:
-            close()
-            whole = response.rows
-            tensor = whole.outputs[at]
-            start, stop = response.row, response.row + 1
-    close()
     array = np.frombuffer(b"".join(parts), NUMPY[datatype]).reshape(rows, *row)
     # BF16 is the upper half of a float32.
     return (array.astype(np.uint32) << 16).view(np.float32) if datatype == "BF16" else array
@@ -158,7 +171,7 @@ def samples(
     if not single:
         ids = list(chain.from_iterable(map(repeat, ids, counts)))
         rows = np.concatenate([np.arange(count, dtype=np.uint32) for count in counts])
-    endpoints, endpoint = listed([(note.trace.far or note.trace).endpoint for note in notes])
+    endpoints, endpoint = listed([note.endpoint for note in notes])
     tenants, tenant = listed([note.tenant for note in notes])
     used, slice_ = np.unique(by_row([note.slice for note in notes], np.uint16), return_inverse=True)
     scores, columns = quantised(found)
@@ -177,7 +190,7 @@ def samples(
         tenant=tenant,
         slices=[slices[place] for place in used.tolist()],
         slice=slice_.astype(np.uint16),
-        flags=by_row([0 if note.trace.age is None else CACHED for note in notes], np.uint8),
+        flags=by_row([CACHED if note.cached else 0 for note in notes], np.uint8),
         pi=by_row([note.pi for note in notes], np.float32),
         question=_questions(notes, total, single=single),
         predicted=found.predicted,

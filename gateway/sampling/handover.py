@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Handover: a few times a second, what all models have noted is read and sent off.
 
-That is done in pieces of about half a millisecond, between which the event loop serves requests.
+That is done in pieces of half a millisecond or one, between which the event loop serves requests.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 # Seconds. Figures are to follow a label within a second.
 INTERVAL: Final = 0.1
-# The part of that after which it is done again while there is much: what is read soon is still in
-# the processor's caches, and what waits is little.
-BUSY: Final = 0.1
-# Notes that are read in one turn of the event loop.
-AT_ONCE: Final = 256
+# The part of that after which notes are read again while there are many: what is read soon is still
+# in the processor's caches, and what waits is little.
+BUSY: Final = 0.25
+# Notes that are read in one turn of the event loop: fewer would cost more each.
+AT_ONCE: Final = 512
 
 
 class Handover:
@@ -67,23 +67,34 @@ class Handover:
         await self._some.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._outlet.run())
+            beat = 0.0
             while True:
-                busy = any(recorder.waiting >= AT_ONCE for recorder in self._recorders)
-                await self.empty()
+                busy = any(len(recorder.notes) >= AT_ONCE for recorder in self._recorders)
+                beat = 1.0 if not busy else beat + BUSY
+                # Pairs are few, and each handful costs as much as many.
+                await self.empty(pairs=beat >= 1.0)
+                beat = beat if beat < 1.0 else 0.0
                 await self._sleep(self._interval * (BUSY if busy else 1.0))
 
-    async def empty(self) -> None:
-        """Hand over all that has been noted until now."""
+    async def empty(self, *, pairs: bool = True) -> None:
+        """Hand over all that has been noted until now, *pairs* too if they are wanted."""
         for recorder, mirrors in list(self._recorders.items()):
             for mirror in mirrors:
                 mirror.decide()
             # Not for ever: whoever notes faster than this must not keep the others waiting.
-            left = recorder.waiting
+            left = len(recorder.notes)
             while left > 0:
-                before = recorder.waiting
+                left -= len(recorder.notes)
                 for made in recorder.take(AT_ONCE):
                     self._offer(recorder, made)
-                left -= before - recorder.waiting
+                left += len(recorder.notes)
+                await self._sleep(0)
+            left = recorder.pairs if pairs else 0
+            while left > 0:
+                left -= recorder.pairs
+                for made in recorder.take_pairs(AT_ONCE):
+                    self._offer(recorder, made)
+                left += recorder.pairs
                 await self._sleep(0)
             lost = recorder.take_lost()
             if lost is not None and not self._outlet.offer(encode(lost)):

@@ -58,6 +58,8 @@ class Reader:
     def __init__(self, meaning: Meaning) -> None:
         self.meaning = meaning
         self.plan: Plan | None = None
+        # The model's, for answers that do not say it.
+        self.version = ""
         # Scores that cannot be probabilities were seen.
         self._logits = meaning.scale == "logits"
         self._places = {name: place for place, name in enumerate(meaning.names)}
@@ -69,6 +71,7 @@ class Reader:
     def fit(self, info: ModelInfo) -> None:
         """Find the outputs in *info*; raises ValueError where they do not say what they must."""
         self.plan = plan_for(self.meaning, info)
+        self.version = info.version
         self._logits = self.meaning.scale == "logits"
 
     @property

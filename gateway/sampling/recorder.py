@@ -14,7 +14,7 @@ from gateway.wire.samples import Lost, Samples
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.sampling.columns import Form
+    from gateway.sampling.columns import Form, Group
     from gateway.sampling.note import Note, Pair
     from gateway.sampling.reading import Read, Reader
     from gateway.sampling.slices import Slices
@@ -74,17 +74,16 @@ class Recorder:
         return bool(self.notes or self._pairs or self._lost)
 
     @property
-    def waiting(self) -> int:
-        """Notes and pairs that nobody has taken."""
-        return len(self.notes) + sum(map(len, self._pairs.values()))
+    def pairs(self) -> int:
+        """Pairs that nobody has taken."""
+        return sum(map(len, self._pairs.values()))
 
     def put(self, note: Note) -> None:
         """Keep *note* until it is read, or count it as lost."""
         if len(note.id) > LONGEST_ID:
             self.lose("long_id", note.rows)
             return
-        response = note.response
-        size = 0 if response.rows is not None else response.largest
+        size = note.size if note.row < 0 else 0
         if self.rows >= MOST_ROWS or self.bytes + size > MOST_BYTES:
             self.lose("queue", note.rows)
             return
@@ -106,7 +105,7 @@ class Recorder:
         self._telemetry.sampling.samples_lost.cell(self.model, reason).value += rows
 
     def take(self, most: int) -> list[Samples]:
-        """Samples of up to *most* notes, the oldest first, and of as many pairs.
+        """Samples of up to *most* notes, the oldest first.
 
         Of fewer where they have many rows: at most `AT_ONCE` and those of one note.
         """
@@ -119,9 +118,7 @@ class Recorder:
         del self.notes[: len(notes)]
         self.rows -= rows
         if self.bytes:
-            self.bytes -= sum([
-                note.response.largest for note in notes if note.response.rows is None
-            ])  # fmt: skip
+            self.bytes -= sum([note.size for note in notes])
         made = []
         reader = self.reader
         if notes and reader is not None:
@@ -129,6 +126,11 @@ class Recorder:
                 made += [
                     self._samples(batch, role, name=name) for batch in self.batches(each, reader)
                 ]
+        return made
+
+    def take_pairs(self, most: int) -> list[Samples]:
+        """Samples of up to *most* pairs of each shadow, the oldest first."""
+        made = []
         for witness in list(self._pairs):
             pairs = self._pairs.pop(witness)
             if len(pairs) > most:
@@ -145,14 +147,13 @@ class Recorder:
 
     def _by_role(self, notes: list[Note]) -> dict[tuple[Role, str], list[Note]]:
         """*notes* by what who has answered was, and who that was."""
-        if not any(note.trace.stand_in or note.trace.probe for note in notes):
+        if not any(note.stand_in or note.probe for note in notes):
             return {("live", self.model): notes}
         roles: dict[tuple[Role, str], list[Note]] = {}
         for note in notes:
-            trace = note.trace
-            role: tuple[Role, str] = ("probe" if trace.probe else "live", self.model)
-            if trace.stand_in:
-                role = ("candidate", trace.stand_in)
+            role: tuple[Role, str] = ("probe" if note.probe else "live", self.model)
+            if note.stand_in:
+                role = ("candidate", note.stand_in)
             roles.setdefault(role, []).append(note)
         return roles
 
@@ -164,23 +165,21 @@ class Recorder:
     def batches(self, notes: Sequence[Note], reader: Reader, *, counts: bool = True) -> list[Batch]:
         """*notes* that are alike, read together; those that cannot be are lost, and it *counts*."""
         found = []
-        for (digest, version, form), members in groups(notes, bare=reader.bare).items():
-            places = [at for at, _ in members]
-            each = [note for _, note in members]
-            rows = sum([note.rows for note in each])
-            said, reason = self._read(reader, form, each, rows)
+        for (digest, version, form), group in groups(notes, bare=reader.bare).items():
+            rows = sum([note.rows for note in group.notes])
+            said, reason = self._read(reader, form, group, rows)
             if said is not None:
-                found.append(Batch(each, places, digest, version, said))
+                found.append(
+                    Batch(group.notes, group.places, digest, version or reader.version, said)
+                )
             elif counts:
                 self.lose(reason, rows)
         return found
 
-    def _read(
-        self, reader: Reader, form: Form, notes: list[Note], rows: int
-    ) -> tuple[Read | None, str]:
-        """What *notes* say, or None and why."""
+    def _read(self, reader: Reader, form: Form, group: Group, rows: int) -> tuple[Read | None, str]:
+        """What *group* says, or None and why."""
         try:
-            said = read(reader, form, notes, rows)
+            said = read(reader, form, group, rows)
         except ValueError as error:
             self._warn("unreadable", f"answers cannot be read: {error}")
             return None, "unreadable"

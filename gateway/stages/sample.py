@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from itertools import pairwise
-from time import time
 from typing import TYPE_CHECKING, Final
 
-from gateway.sampling.note import Note
+from gateway.sampling.note import noted
 from gateway.wire.rows import row_bounds
 from gateway.wire.selection import threshold
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from gateway.sampling.mirror import Mirror
+    from gateway.sampling.note import Note
     from gateway.sampling.recorder import Recorder
     from gateway.wire.message import InferRequest, InferResponse, Service
     from gateway.wire.selection import Selection
@@ -87,13 +87,10 @@ class Sample:
             key = self._question(inputs, rows)
         # What brings its label is of use whatever its number is, so it stands for itself alone.
         pi = self._share if request.labels is None else 1.0
-        note = Note(
-            request.inference_id, request.tenant, request.slice, request.labels, key,
-            request.trace, response, rows, time(), pi,
-        )  # fmt: skip
+        note = noted(request, response, key, rows, pi)
         if number < self._below or request.labels is not None:
             self._recorder.put(note)
-        if self._mirrors and not request.trace.probe:
+        if self._mirrors and not note.probe:
             self._offer(request, inputs, note, number)
         return response
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gateway.sampling.meaning import Meaning
-from gateway.sampling.note import Note
+from gateway.sampling.note import Note, noted
 from gateway.sampling.reading import Reader
 from gateway.sampling.recorder import Recorder
 from gateway.sampling.slices import Slices
 from gateway.telemetry import Telemetry
-from gateway.wire.message import InferResponse, Rows, Trace
+from gateway.wire.message import InferRequest, InferResponse, Rows, Trace
 from gateway.wire.tensor import Tensor
 from tests.support.edge import Spec, model
 
@@ -60,9 +60,14 @@ def members(*scores: Sequence[float]) -> list[InferResponse]:
 
 
 def note(response: InferResponse, id_: str = "a", **fields: Any) -> Note:
-    """The note of *response*, to one row by default."""
-    trace = Trace(endpoint=fields.pop("endpoint", "m-0"), digest=fields.pop("digest", "d" * 64),
-                  age=fields.pop("age", None))  # fmt: skip
-    told = {"tenant": "", "slice": 0, "labels": None, "key": None, "rows": 1, "time": 1.0,
-            "pi": 1.0, "trace": trace}  # fmt: skip
-    return Note(id=id_, response=response, **{**told, **fields})
+    """The note of *response*, to one row by default; *fields* are of the note or its *trace*."""
+    trace = fields.pop("trace", None) or Trace(
+        endpoint=fields.pop("endpoint", "m-0"),
+        digest=fields.pop("digest", "d" * 64),
+        age=fields.pop("age", None),
+    )
+    asked = InferRequest("m", (), inference_id=id_, trace=trace)
+    made = noted(asked, response, None, 1, 1.0)
+    for name, value in {"time": 1.0, **fields}.items():
+        setattr(made, name, value)
+    return made

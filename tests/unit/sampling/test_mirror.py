@@ -72,6 +72,7 @@ class House:
         """A request of one row for each value was answered."""
         asked = request(*values)
         asked.tenant = "t"
+        asked.inference_id = fields.get("id_", "a")
         told = note(said or answer(A), rows=asked.rows, **fields)
         self.mirror.offer(asked, asked.inputs, told, number)
         return told
@@ -129,7 +130,7 @@ async def test_both_answers_make_a_pair() -> None:
     house.shadow.service.sent[0].respond(answer(B))
     await settle()
 
-    (found,) = house.notes.take(10)
+    (found,) = house.notes.take_pairs(10)
     assert (found.ids, found.role, found.name) == (["x"], "shadow", "n")
     assert found.live is not None
     assert (found.live.tolist(), found.predicted.tolist()) == ([0], [1])
@@ -157,7 +158,7 @@ async def test_a_shadow_that_fails_is_counted(error: Exception, result: str) -> 
 
     assert house.counts() == {result: 1}
     assert len(house.asked) == 2
-    assert house.notes.take(10) == []
+    assert house.notes.take_pairs(10) == []
 
 
 async def test_as_many_as_may_are_under_way() -> None:
@@ -252,7 +253,7 @@ async def test_unsure_answers_are_asked_about_more_often() -> None:
         sent.respond(answer(A))
     await settle()
 
-    (found,) = house.notes.take(10)
+    (found,) = house.notes.take_pairs(10)
     assert found.ids == ["0.05", "0.5"]
     assert found.pi.tolist() == pytest.approx([0.1, 0.8])
     assert house.counts() == {"answered": 2, "not_chosen": 2}
@@ -276,8 +277,7 @@ async def test_what_cannot_be_read_has_the_plain_share() -> None:
 async def test_a_model_is_the_shadow_of_its_stand_in() -> None:
     """Where the shadow has answered in the model's place, asking it again would tell nothing."""
     house = House()
-    told = note(answer(A), "x")
-    told.trace.stand_in = "n"
+    told = note(answer(A), "x", stand_in="n")
     asked = request()
     house.mirror.offer(asked, asked.inputs, told, 0)
     await settle()
@@ -286,5 +286,5 @@ async def test_a_model_is_the_shadow_of_its_stand_in() -> None:
     await settle()
 
     assert house.asked == []
-    (found,) = house.notes.take(1)
+    (found,) = house.notes.take_pairs(1)
     assert (found.name, found.role, found.predicted.tolist()) == ("m", "shadow", [1])

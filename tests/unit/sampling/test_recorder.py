@@ -257,7 +257,7 @@ def test_large_batches_are_read_a_few_at_a_time() -> None:
         made.put(note(answer(*[A] * 3000), id_, rows=3000))
 
     assert [len(only(made.take(10))) for _ in range(2)] == [6000, 3000]
-    assert (made.rows, made.waiting) == (0, 0)
+    assert (made.rows, made.notes) == (0, [])
 
 
 def test_pairs_that_nobody_takes_are_bounded() -> None:
@@ -269,7 +269,7 @@ def test_pairs_that_nobody_takes_are_bounded() -> None:
     for _ in range(MOST_PAIRS + 2):
         made.put_pair(witness, pair)
 
-    assert made.waiting == MOST_PAIRS
+    assert made.pairs == MOST_PAIRS
     assert lost(telemetry) == {"queue": 2}
 
 
@@ -285,7 +285,7 @@ def test_a_shadow_stands_beside_what_was_answered() -> None:
             note(answer(*shadow), id_, rows=rows, digest="5" * 64, endpoint="n-0", pi=0.5),
         ))  # fmt: skip
 
-    found = only(made.take(10))
+    found = only(made.take_pairs(10))
 
     assert (found.model, found.name, found.role) == ("m", "n", "shadow")
     assert (found.digest, found.live_digest) == ("5" * 64, "d" * 64)
@@ -311,7 +311,7 @@ def test_a_pair_of_which_one_cannot_be_read_is_none() -> None:
     ):  # fmt: skip
         made.put_pair(witness, Pair(note(live, id_), note(shadow, id_)))
 
-    found = only(made.take(10))
+    found = only(made.take_pairs(10))
 
     assert found.ids == ["a", "d"]
     assert found.live is not None
@@ -329,7 +329,7 @@ def test_regressions_differ_by_their_values() -> None:
     )
     made.put_pair(Witness("n", same, lambda *_: None), Pair(note(one), note(other)))
 
-    found = only(made.take(1))
+    found = only(made.take_pairs(1))
     assert found.distance is not None
     assert found.distance.tolist() == [2.5]
     assert found.predicted.tolist() == [4.0]

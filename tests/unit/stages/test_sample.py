@@ -55,8 +55,7 @@ async def test_the_answer_is_the_one_that_was_given() -> None:
     assert await sample(PromptService(lambda _: given), notes)(made) is given
 
     (note,) = notes.notes
-    assert note.response is given
-    assert note.trace is made.trace
+    assert note.outputs is given.outputs
     assert (note.id, note.tenant, note.key, note.labels) == (CHOSEN, "t", b"k" * 16, ("1",))
     assert (note.rows, note.pi) == (1, 1.0)
 
