@@ -63,7 +63,7 @@ def render(exchange: Exchange, answer: Answer, *, keep_alive: bool = True) -> by
         id_ = exchange.request_id
         trace = exchange.trace
         preprocess = trace.preprocess + far.preprocess
-        if id_ is exchange.inference_id and preprocess and not trace.lookup:
+        if id_ is exchange.inference_id and preprocess and not (trace.lookup or trace.postprocess):
             now = perf_counter()
             body = answer.body
             return (
@@ -165,6 +165,14 @@ def _own_lines(answer: Answer) -> str:
 
 def _timing(trace: Trace, far: Trace, total: float) -> str:
     """The durations of a request in milliseconds; what took no time is left out."""
+    text = _parts(trace, far, total)
+    if trace.postprocess:
+        before, _, after = text.rpartition(", total")
+        return f"{before}, postprocess;dur={trace.postprocess * 1e3:.3f}, total{after}"
+    return text
+
+
+def _parts(trace: Trace, far: Trace, total: float) -> str:
     # Formatting numbers is a good part of this module's time, hence only those that there are, and
     # the percent form, which is twice as fast as any other.
     upstream = far.upstream

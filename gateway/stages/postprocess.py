@@ -62,12 +62,13 @@ class Postprocess:
         if size > pace.within:
             outputs, seconds = await self._offload.timed(kernel, given)
             pace.observe(size, seconds)
-        elif pace.due():
+        else:
             started = perf_counter()
             outputs = self._inline(kernel, given)
-            pace.observe(size, perf_counter() - started)
-        else:
-            outputs = self._inline(kernel, given)
+            seconds = perf_counter() - started
+            if pace.due():
+                pace.observe(size, seconds)
+        request.trace.postprocess += seconds
         if wanted:
             outputs = chosen(outputs, wanted)
         return InferResponse(outputs, version=response.version, parameters=response.parameters)

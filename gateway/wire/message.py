@@ -67,6 +67,7 @@ class Trace(msgspec.Struct, eq=False, gc=False):
     affinity: bytes = b""
     probe: bool = False
     stand_in: str = ""
+    postprocess: float = 0.0
 
     def take_over(self, other: Trace) -> None:
         """What *other* learned of an answer: the trace of another attempt, or of the batch."""

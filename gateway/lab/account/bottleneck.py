@@ -189,7 +189,7 @@ def _cache(facts: Facts) -> Finding | None:
 _KNOBS: Final = {
     "client": "more --connections, or less load: requests wait before they are sent",
     "network": "keep connections open, send binary tensors, or bring the client nearer",
-    "gateway": "binary tensors in place of JSON, and fewer postprocessing steps",
+    "gateway": "binary tensors in place of JSON",
     "cache": "cache.adaptive, smaller inputs, or no cache for this model",
     "preprocess": "simpler steps, or send what the model takes; pictures: a smaller input size",
     "queue": "more replicas, or a larger max_concurrency of the worker",
@@ -197,6 +197,7 @@ _KNOBS: Final = {
     "input": "fewer rows in a request, or a smaller input",
     "inference": "a smaller model (infergate quantize), or more threads for each run",
     "output": "ask for fewer outputs",
+    "postprocess": "fewer or simpler postprocessing steps, on fewer outputs",
     "server": "a server that says where its time goes (Server-Timing, statistics)",
 }
 _WORDS: Final = {
@@ -210,6 +211,7 @@ _WORDS: Final = {
     "input": "copying inputs",
     "inference": "the model",
     "output": "copying outputs",
+    "postprocess": "postprocessing",
     "server": "the server",
 }
 

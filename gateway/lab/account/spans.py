@@ -20,7 +20,7 @@ from gateway.lab.load.run import Run
 MEANING: Final = {
     "client": "waiting in the generator for its turn or a free connection",
     "network": "on the way: sockets, kernel, the client's own reading",
-    "gateway": "reading, checking, postprocessing and writing in the gateway",
+    "gateway": "reading, checking and writing in the gateway",
     "cache": "looking it up in the cache",
     "preprocess": "preprocessing steps",
     "queue": "waiting for a free worker, or for its batch",
@@ -28,6 +28,7 @@ MEANING: Final = {
     "input": "copying inputs to the model",
     "inference": "the model",
     "output": "copying outputs from the model",
+    "postprocess": "postprocessing steps",
     "server": "in the server, which does not say on what",
 }
 
@@ -71,19 +72,20 @@ def _ours(run: Run, service: float, metrics: Metrics | None) -> Iterator[tuple[s
         return timing[name].seconds / count if name in timing else 0.0
 
     total, queue, infer = mean("total"), mean("queue"), mean("infer")
-    cache, preprocess = mean("cache"), mean("preprocess")
+    cache, preprocess, postprocess = mean("cache"), mean("preprocess"), mean("postprocess")
     upstream = _upstream(metrics, run.plan.model)
     went = timing["infer"].count / count if "infer" in timing else 0.0
     transport = 0.0 if upstream is None else max(0.0, upstream * went - infer)
     # Steps may run beside the wait in the queue: no span is longer than what is left for it.
-    transport = min(transport, max(0.0, total - queue - infer - cache - preprocess))
+    rest = total - queue - infer - cache - preprocess - postprocess
+    transport = min(transport, max(0.0, rest))
     yield "network", max(0.0, service - total), "generator less Server-Timing"
     for name, seconds in (("cache", cache), ("preprocess", preprocess), ("queue", queue)):
         yield name, seconds, "Server-Timing"
     yield "transport", transport, "metrics less Server-Timing"
     yield "inference", infer, "Server-Timing"
-    rest = total - queue - infer - cache - preprocess - transport
-    yield "gateway", max(0.0, rest), "Server-Timing, what is left"
+    yield "postprocess", postprocess, "Server-Timing"
+    yield "gateway", max(0.0, rest - transport), "Server-Timing, what is left"
 
 
 def _upstream(metrics: Metrics | None, model: str) -> float | None:

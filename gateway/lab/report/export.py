@@ -76,7 +76,7 @@ def _row(one: Point, report: Report) -> dict[str, str]:
             "Server Queue": ("queue",),
             "Server Compute Input": ("preprocess", "input"),
             "Server Compute Infer": ("inference", "server"),
-            "Server Compute Output": ("output",),
+            "Server Compute Output": ("output", "postprocess"),
         }
         for column, parts in names.items():
             row[column] = micro(sum(spans.get(part, 0.0) for part in parts))

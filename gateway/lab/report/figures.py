@@ -28,7 +28,7 @@ _DENSE: Final = 24
 _COLOURS: Final = {
     "client": "--grey", "network": "--violet", "gateway": "--blue", "cache": "--teal",
     "preprocess": "--olive", "queue": "--orange", "transport": "--violet-2", "input": "--olive",
-    "inference": "--red", "output": "--teal", "server": "--red",
+    "inference": "--red", "output": "--teal", "postprocess": "--olive", "server": "--red",
 }  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.edge.respond import REASON, headers, plain_headers, render
 from gateway.edge.routes import V2
-from gateway.exchange import JSON, Answer, Exchange
+from gateway.exchange import JSON, JSON_ALONE, Answer, Exchange
+from gateway.wire.message import Trace
 
 
 def exchange(**changes: Any) -> Exchange:
@@ -56,6 +57,21 @@ def test_a_response_is_complete() -> None:
     assert values["Content-Length"] == "2"
     assert parsedate_to_datetime(values["Date"]).tzinfo is not None
     assert body == b"{}"
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_postprocessing_is_told_beside_the_rest(*, merged: bool) -> None:
+    """Before the total, also where the answer is of a merged request."""
+    asked = exchange(upstream=0.002, queue=0.0005, infer=0.0015, preprocess=0.00025,
+                     postprocess=0.0001, endpoint="m-0", digest="0" * 64)  # fmt: skip
+    if merged:
+        asked.trace.far = Trace(upstream=0.002, infer=0.0015, endpoint="m-0", digest="0" * 64)
+
+    _, fields, _ = parsed(render(asked, Answer(200, b"{}", JSON_ALONE)))
+
+    assert dict(fields)["Server-Timing"].startswith(
+        "queue;dur=0.500, preprocess;dur=0.250, infer;dur=1.500, postprocess;dur=0.100, total;dur="
+    )
 
 
 def test_what_did_not_happen_is_not_told() -> None:

@@ -126,3 +126,11 @@ async def test_an_unknown_model_is_not_ready() -> None:
     assert inner.asked == []
     state = "<Bound to nothing yet> <Pace of up to 16384 bytes on the loop>"
     assert repr(under_test) == f"<Postprocess [argmax, labels] {state}>"
+
+
+@pytest.mark.parametrize("inline_bytes", [0, 1 << 20])
+async def test_its_time_is_noted(inline_bytes: int) -> None:
+    """On the loop and in a thread alike, on the trace of the request that came."""
+    asked = ask()
+    await stage(PromptService(answer), inline_bytes=inline_bytes)(asked)
+    assert 0 < asked.trace.postprocess < 60

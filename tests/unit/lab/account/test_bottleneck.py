@@ -62,7 +62,7 @@ CASES: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 ]
 SPANS = [
     "client", "network", "gateway", "cache", "preprocess", "queue", "transport", "input",
-    "inference", "output", "server",
+    "inference", "output", "postprocess", "server",
 ]  # fmt: skip
 
 

@@ -39,18 +39,21 @@ def _by_name(found: list[Span]) -> dict[str, float]:
 
 def test_a_gateway_is_split_into_all_it_says() -> None:
     """By Server-Timing, its metrics, and what is left between them."""
-    run = _run(total=TOTAL, queue=0.002, preprocess=0.0005, cache=0.0001, infer=0.003)
+    run = _run(
+        total=TOTAL, queue=0.002, preprocess=0.0005, cache=0.0001, infer=0.003, postprocess=0.0004
+    )
     found = spans(run, Metrics.parse(UPSTREAM))
     assert _by_name(found) == pytest.approx(
         {
             "network": 0.002,
-            "gateway": 0.0014,
+            "gateway": 0.001,
             "cache": 0.0001,
             "preprocess": 0.0005,
             "queue": 0.002,
             # 4 ms upstream, of which the model ran 3.
             "transport": 0.001,
             "inference": 0.003,
+            "postprocess": 0.0004,
         },
         rel=0.01,
     )
