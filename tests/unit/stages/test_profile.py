@@ -21,6 +21,14 @@ def asked(*values: float) -> tuple[tuple[Tensor, ...], InferResponse]:
     return (Tensor.of("x", rows),), InferResponse((Tensor.of("y", rows),))
 
 
+def put(draw: Draw, inputs: tuple[Tensor, ...], response: InferResponse) -> None:
+    """Ask, and answer at once."""
+    rows = inputs[0].shape[0] if inputs[0].shape else 1
+    draw.seen += rows
+    if draw.seen > draw.next:
+        draw.fill(draw.reserve(inputs, rows), inputs, response)
+
+
 def drawn(draw: Draw) -> list[float]:
     """The values of the rows in *draw*, which begins anew."""
     rows, _ = draw.take(10)
@@ -30,11 +38,11 @@ def drawn(draw: Draw) -> list[float]:
 def test_few_rows_are_all_drawn() -> None:
     """In their order, whatever requests they came in."""
     draw = Draw(10)
-    draw.put(*asked(0, 1, 2))
-    draw.put(*asked(3))
+    put(draw, *asked(0, 1, 2))
+    put(draw, *asked(3))
     assert draw.seen == 4
     assert drawn(draw) == [0, 1, 2, 3]
-    assert (draw.seen, draw.rows) == (0, [])
+    assert (draw.seen, draw.take(10)) == (0, ([], 0))
 
 
 @pytest.mark.parametrize("batch", [1, 7, 50])
@@ -46,7 +54,7 @@ def test_each_row_is_drawn_as_often(batch: int) -> None:
     for _ in range(rounds):
         draw = Draw(most, rng=rng)
         for start in range(0, rows, batch):
-            draw.put(*asked(*range(start, min(start + batch, rows))))
+            put(draw, *asked(*range(start, min(start + batch, rows))))
         found = drawn(draw)
         assert len(set(found)) == most
         counts.update(found)
@@ -61,17 +69,18 @@ def test_large_rows_are_drawn_more_thinly(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(profile, "MOST_BYTES", 100)
     draw = Draw(1000)
     for value in range(500):
-        draw.put(*asked(value, value))
+        put(draw, *asked(value, value))
     rows, seen = draw.take(1000)
     assert seen == 1000
     assert 20 <= len(rows) <= 26
-    draw.put(*asked(*range(400)))
+    put(draw, *asked(*range(400)))
     assert draw.seen == 400
 
 
 async def test_what_is_answered_is_drawn_and_probes_are_not() -> None:
     """Whatever answered it; what fails has no answer to look at."""
     draw = Draw(10)
+    kept = 0
 
     async def answer(request: InferRequest) -> InferResponse:
         if request.id == "bad":
@@ -87,7 +96,26 @@ async def test_what_is_answered_is_drawn_and_probes_are_not() -> None:
                 await stage(request)
         else:
             await stage(request)
-    assert draw.seen == 1
+        kept += 1
+    rows, seen = draw.take(10)
+    assert (kept, len(rows), seen) == (3, 1, 2)
+
+
+def test_a_place_belongs_to_the_row_that_took_it_last() -> None:
+    """However late the answers come; one behind the look is in the next one."""
+    draw = Draw(1, rng=Random(3))
+    draw.seen += 1
+    first = draw.reserve(*asked(0)[:1], 1)
+    draw.seen = draw.next + 1
+    second = draw.reserve(*asked(1)[:1], 1)
+    draw.fill(second, *asked(1))
+    draw.fill(first, *asked(0))
+    assert drawn(draw) == [1]
+    draw.seen += 1
+    late = draw.reserve(*asked(5)[:1], 1)
+    assert draw.take(10) == ([], 1)
+    draw.fill(late, *asked(5))
+    assert drawn(draw) == [5]
 
 
 def test_rows_of_many_requests_are_columns() -> None:
@@ -100,8 +128,8 @@ def test_rows_of_many_requests_are_columns() -> None:
         )
         scores = np.asarray([[0.2, 0.8]], np.float32)
         outputs = (Tensor.of("p", scores),) if value else ()
-        draw.put(inputs, InferResponse(outputs))
-    found = features_drawn(draw.take(10)[0])
+        put(draw, inputs, InferResponse(outputs))
+    (found,) = features_drawn(draw.take(10)[0])
     assert found is not None
     assert found.rows == 3
     assert found.numbers["x[1]"].tolist() == [2, 4, 6]
@@ -115,6 +143,18 @@ def test_rows_of_many_requests_are_columns() -> None:
 def test_what_has_no_rows_is_not_read() -> None:
     """A model without a dimension of rows."""
     draw = Draw(10)
-    draw.put((Tensor.of("x", np.asarray(1, np.float32)),), InferResponse(()))
-    assert features_drawn(draw.take(10)[0]) is None
-    assert features_drawn([]) is None
+    put(draw, (Tensor.of("x", np.asarray(1, np.float32)),), InferResponse(()))
+    assert list(features_drawn(draw.take(10)[0])) == [None]
+    assert list(features_drawn([])) == []
+
+
+def test_large_rows_are_read_piece_by_piece() -> None:
+    """So that the event loop is never kept for long; together they are all rows."""
+    draw = Draw(100)
+    for value in range(70):
+        picture = np.full((1, 3, 64, 64), value, np.float32)
+        put(draw, (Tensor.of("x", picture),), InferResponse(()))
+    pieces = [piece for piece in features_drawn(draw.take(10)[0]) if piece is not None]
+    assert len(pieces) == 14
+    means = [mean for piece in pieces for mean in piece.numbers["x.mean"].tolist()]
+    assert means == list(range(70))

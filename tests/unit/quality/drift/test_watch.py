@@ -120,3 +120,19 @@ def test_another_reference_begins_anew() -> None:
     assert not Watch("m", reference=two).restore(watch.pack())
     assert not Watch("m").restore(b"\x01")
     assert Watch("m").pack() == b""
+
+
+@pytest.mark.parametrize(
+    ("rows", "before", "quantile"),
+    [(200, 1000, 0.10), (1000, 1000, 0.034), (10_000, 10_000, 0.0034)],
+)
+def test_thresholds_know_the_rows_of_both_sides(rows: int, before: int, quantile: float) -> None:
+    """The 95 % quantiles that chance gives in ten bins: 0.1 is one for 200 rows beside 1,000."""
+    rng = np.random.default_rng(6)
+    reference = Reference.fit("m", features_in(observed(rng, before)), source="data", made=NOW)
+    watch = Watch("m", reference=reference, floor=1e-9)
+    watch.take(observed(rng, rows), now=NOW)
+    verdict = watch.verdict("1h", now=NOW)
+    assert verdict is not None
+    (column,) = [each for each in verdict.features if each.name == "x[0]"]
+    assert column.tests["psi"].threshold == pytest.approx(quantile, rel=0.03)
