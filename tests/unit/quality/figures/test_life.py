@@ -191,3 +191,41 @@ def test_buckets_merge_in_any_grouping_and_come_apart_again() -> None:
     assert left.bound < first.bound
     followed = len(left.sums["questions"].keys) / (left.bound / (1 << 46))
     assert followed == pytest.approx(4500, rel=0.15)
+
+
+def test_a_corrected_label_is_no_news_to_the_alarm() -> None:
+    """A bet cannot be taken back, so a row is bet on once, whatever is said of it later."""
+    clock = Clock()
+    live = live_of(digits(3, targets={"accuracy": 0.9}), clock)
+    zeros = np.zeros(20, dtype=np.int64)
+    now = np.full(20, clock.now)
+    live.joined(joined(zeros, zeros + 1, labelled=now))
+    live.settle()
+    detector = live.groups["m", "live", "m", "d1"].detector
+    assert detector is not None
+    before = detector.evidence
+    live.joined(joined(zeros, zeros + 1, labelled=now, sign=-np.ones(20, dtype=np.int8)))
+    both = np.concatenate((zeros, zeros + 2))
+    live.joined(
+        joined(
+            both, np.ones(40, dtype=np.int64), labelled=np.full(40, clock.now),
+            key=np.concatenate((np.arange(20), np.arange(20))),
+            sign=np.repeat(np.asarray([-1, 1], dtype=np.int8), 20),
+        )
+    )  # fmt: skip
+    live.settle()
+    assert detector.evidence == before
+
+
+def test_buckets_that_follow_fewer_questions_set_the_measure() -> None:
+    """Of a busy minute a part of the questions is followed: of a quiet one no more than it."""
+    live = live_of()
+    for number, minute in ((5000, 0), (300, 1)):
+        zeros = np.zeros(number, dtype=np.int64)
+        live.joined(
+            joined(
+                zeros, zeros, times=np.full(number, NOON - 60 * minute),
+                question=RANDOM.integers(1, (1 << 64) - 1, number, dtype=np.uint64),
+            )
+        )  # fmt: skip
+    assert answer(live, "m", Query()).rows.questions == pytest.approx(5300, rel=0.15)

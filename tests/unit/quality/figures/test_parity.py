@@ -243,3 +243,16 @@ def test_thousands_of_classes_need_no_square_of_them() -> None:
     place, other, count, _ = told.confusion.cells[0]
     assert count == ((true == int(names[place])) & (said == int(names[other]))).sum()
     assert len(told.notes) == 3
+
+
+def test_equal_scores_rank_as_in_scikit_learn() -> None:
+    """Of equal scores the later class counts as the higher one."""
+    random = np.random.default_rng(8)
+    scores = random.integers(0, 3, (500, 4)).astype(np.uint16) * 20_000
+    true = random.integers(0, 4, 500)
+    live = live_of({"m": digits(4)})
+    live.joined(joined(true, scores.argmax(axis=1), scores=scores))
+    figures = answer(live, "m", Query()).figures
+    for k in (2, 3):
+        expected = metrics.top_k_accuracy_score(true, scores, k=k, labels=range(4))
+        assert figures[f"top_{k}_accuracy"].value == pytest.approx(expected, abs=1e-12)
