@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.drive import Drive
-from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, Shed
+from gateway.errors import InvalidRequest
 from gateway.sampling.note import Note, Pair, noted
-from gateway.sampling.target import Limits, Witness
+from gateway.sampling.target import Limits, Witness, failed
 from gateway.wire.message import InferRequest, Trace
 from gateway.wire.selection import threshold
 from gateway.wire.signature import signature_of
@@ -94,7 +94,9 @@ class Mirror:
         self._running: set[Drive[InferResponse]] = set()
         self._rows = 0
         self._bytes = 0
-        self._pump_due = False
+        # What will ask, and whether that is as soon as can be.
+        self._due: asyncio.Handle | None = None
+        self._full = False
         self._warned = False
         # The last inputs that the shadow was found to take.
         self._fit: tuple[ModelInfo | None, list[tuple[str, str, tuple[int, ...]]]] = (None, [])
@@ -168,13 +170,24 @@ class Mirror:
         return known
 
     def _schedule(self) -> None:
-        if not self._pump_due and self._queue:
-            self._pump_due = True
-            # Never on the stack of whoever has just been answered.
-            asyncio.get_running_loop().call_later(self.limits.gather, self._pump)
+        """See to it that what waits is asked, together with what comes until then."""
+        waiting = len(self._queue)
+        if not waiting:
+            return
+        full = waiting >= self.limits.concurrency
+        if self._due is not None:
+            if self._full or not full:
+                return
+            self._due.cancel()
+        loop = asyncio.get_running_loop()
+        self._full = full
+        # Never on the stack of whoever has just been answered.
+        self._due = (
+            loop.call_soon(self._pump) if full else loop.call_later(self.limits.gather, self._pump)
+        )
 
     def _pump(self) -> None:
-        self._pump_due = False
+        self._due = None
         while self._queue and len(self._running) < self.limits.concurrency:
             job = self._queue.popleft()
             if self._strained():
@@ -232,7 +245,7 @@ class Mirror:
             self._running.discard(drive)
             self._schedule()
             if response is None:
-                self._end(job, self._failed(error))
+                self._end(job, failed(error))
                 return
             if not response.version:
                 response.version = info.version
@@ -242,17 +255,6 @@ class Mirror:
         drive: Drive[InferResponse] = Drive(done)
         self._running.add(drive)
         drive.call(target.shadowed(cache=self._cache), asked)
-
-    @staticmethod
-    def _failed(error: BaseException | None) -> str:
-        if isinstance(error, DeadlineExceeded):
-            return "timeout"
-        if isinstance(error, Shed):
-            return "refused"
-        if error is not None and not isinstance(error, (GatewayError, asyncio.CancelledError)):
-            # A border: the caller has its answer, and nobody else would hear of this.
-            log.error("asking a shadow failed", exc_info=error)
-        return "failed"
 
     def _end(self, job: Job, result: str) -> None:
         self._rows -= job.note.rows

@@ -52,6 +52,7 @@ class House:
         *,
         rules: Rules | None = None,
         limits: Limits = Limits(),  # noqa: B008 - immutable
+        gather: float = 0.0,
         **options: Any,
     ) -> None:
         self.telemetry = Telemetry(["m"])
@@ -63,7 +64,7 @@ class House:
         self.mirror = Mirror(
             "n", self.notes, rules=rules or Rules(1.0), find=self.models.get, reader_for=None,
             telemetry=self.telemetry, strained=lambda: self.strained, clock=self.clock,
-            limits=limits._replace(gather=0.0), **options,
+            limits=limits._replace(gather=gather), **options,
         )  # fmt: skip
 
     def offer(
@@ -99,6 +100,19 @@ async def test_nothing_happens_on_the_stack_of_the_caller() -> None:
 
     await settle()
     assert len(house.asked) == 1
+
+
+async def test_requests_are_gathered_until_there_are_enough() -> None:
+    """One alone costs as much as many; when it comes to an hour, the first waits for the third."""
+    house = House(limits=Limits(concurrency=3), gather=3600.0)
+    house.offer()
+    house.offer()
+    await settle()
+    assert house.asked == []
+
+    house.offer()
+    await settle()
+    assert len(house.asked) == 3
 
 
 async def test_the_shadow_is_asked_the_same_with_the_lowest_priority() -> None:
