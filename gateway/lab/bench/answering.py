@@ -21,7 +21,7 @@ from gateway.lab.search.gate import check
 from gateway.lab.search.knee import knees
 from gateway.lab.search.limit import Limit, Method, Progress, find
 from gateway.lab.search.point import Point
-from gateway.lab.search.probe import Timing
+from gateway.lab.search.probe import Timing, is_sound
 from gateway.lab.search.scenarios import OVERLOAD, burst, burst_plan, overload
 
 # The rate that a server gives to so many clients in so many seconds is near its peak, and the
@@ -245,7 +245,7 @@ def held(report: Report, asked: Questions) -> Held | None:
             slo, None,
             "a closed loop says nothing of an SLO, as it waits for its server: expected --rate",
         )  # fmt: skip
-    if not all(run.valid for run in report.runs):
+    if not all(is_sound(run, slo) for run in report.runs):
         return Held(slo, None, "a run that is not valid says nothing of it")
     evidence = Evidence.none(slo)
     for run in report.runs:

@@ -87,6 +87,9 @@ class Report(msgspec.Struct, kw_only=True):
         points: list[Point] = []
         if self.limit is not None:
             points += [one for each in self.limit.confirmations for one in each.points]
+            if not self.limit.rate:
+                # Without an answer, what kept it from one is told.
+                points += [one.point for one in self.limit.probes]
         if self.sweep is not None:
             points += self.sweep.points
         if self.comparison is not None:

@@ -275,7 +275,7 @@ class _Search:
             alone = Evidence.of_run(run, slo)
             evidence += alone
             judged = judge(alone, slo, confidence=method.confidence)
-            if outcome_of([run], judged) == "invalid":
+            if outcome_of([run], judged, slo) == "invalid":
                 reason = f"run {number + 1} is invalid: {'; '.join(run.reasons)}"
             elif not judged.met:
                 reason = f"run {number + 1} breaks {judged.reason}"

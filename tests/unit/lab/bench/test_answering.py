@@ -110,6 +110,7 @@ async def test_a_run_that_is_not_valid_is_not_judged() -> None:
         async def __call__(self, plan: Plan, /) -> Run:
             run = await super().__call__(plan)
             run.valid, run.reasons = False, ["late"]
+            run.lag.record_seconds(0.01, 100)
             return run
 
     report, _ = await ask(OPEN, Late(), slo=SLO)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.lab.load.run import Run
+from gateway.lab.load.run import Health, Run
 from gateway.lab.search.limit import Method, Progress, find
-from gateway.lab.search.probe import Probe, Timing, probe
+from gateway.lab.search.probe import Probe, Timing, is_sound, probe
 from gateway.lab.search.slo import Slo
 from tests.support.md1 import Md1, capacity, tail
 
@@ -81,6 +81,7 @@ async def test_the_end_of_the_generator_is_not_that_of_the_server() -> None:
         run = await server(rate, seconds, seed)
         if rate > 500:
             run.valid, run.reasons = False, ["the generator was late"]
+            run.lag.record_seconds(0.01, 100)
         return run
 
     found = await find(weak, SLO, Method(start=100))
@@ -97,10 +98,34 @@ async def test_one_bad_moment_of_the_generator_is_tried_again() -> None:
     async def stumbles(rate: float, seconds: float, seed: int) -> Run:
         run = await server(rate, seconds, seed)
         run.valid = server.runs != 1
+        run.lag.record_seconds(0.0 if run.valid else 0.01, 100)
         return run
 
     found = await probe(stumbles, 400, SLO, confidence=0.99, timing=Timing(20, 40), seed=1)
     assert (found.outcome, server.runs) == ("pass", 2)
+
+
+@pytest.mark.parametrize(
+    ("lag", "cpu", "sound"), [(0.0019, 0.2, True), (0.0025, 0.2, False), (0.0, 0.95, False)]
+)
+async def test_lateness_that_cannot_matter_is_no_fault(
+    lag: float,
+    cpu: float,
+    sound: bool,  # noqa: FBT001 - what is expected
+) -> None:
+    """A tenth of the bound is harmless, though it is much beside the server's median."""
+    run = await Md1(0.001)(400, 20, 1)
+    assert is_sound(run, SLO)
+    run.valid, run.reasons, run.health = False, ["late"], [Health(cpu=cpu)]
+    run.lag.record_seconds(lag, 100)
+    assert is_sound(run, SLO) is sound
+
+    async def late(rate: float, seconds: float, seed: int) -> Run:
+        return run
+
+    found = await probe(late, 400, SLO, confidence=0.99, timing=Timing(20, 20), seed=1)
+    assert found.outcome == ("pass" if sound else "invalid")
+    assert found.point.valid is sound
 
 
 async def test_a_winner_that_was_lucky_is_stepped_down_from() -> None:
