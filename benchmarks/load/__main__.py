@@ -7,9 +7,10 @@ Stalls: a server that answers nothing for 200 ms of every second, whose percenti
 an open loop, a closed loop, and wrk. Cost: the generator and wrk in alternating rounds on one core,
 against nginx on the other, which answers the same bytes to everything. Prints Markdown.
 
-On a machine that others use, ``--first`` has the kernel run generator, wrk and servers alike before
-other programs, as far as it groups them by session (autogroup; as root), and best rounds are told
-beside medians. Of the rounds with stalls the one is told whose generator was least late.
+On a machine that others use, ``--first`` (as root) has the kernel run generator, wrk and servers
+alike before other programs: by the weight of their sessions, and what is idle most of the time
+(open loops, wrk with one connection, the scripted server) by round robin of real time. Best rounds
+are told beside medians. Of the rounds with stalls the one whose generator was least late is told.
 """
 
 from __future__ import annotations
@@ -79,28 +80,47 @@ def expected(q: float) -> float:
     return max(0.0, STALL - (1 - q / 100))
 
 
-def first(*pids: int) -> None:
-    """Have the kernel run the sessions of these processes before others."""
-    for pid in pids:
-        Path(f"/proc/{pid}/autogroup").write_text("-15")
+class Turns:
+    """Who runs before other programs; nobody where *wanted* is false."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self._wanted = wanted
+
+    def weigh(self, *pids: int) -> None:
+        """Their sessions get more of the cores."""
+        for pid in pids if self._wanted else ():
+            Path(f"/proc/{pid}/autogroup").write_text("-15")
+
+    @contextmanager
+    def idle_mostly(self, *pids: int) -> Iterator[None]:
+        """They, and what this process starts, run whenever they want to."""
+        real = (os.getpid(), *pids) if self._wanted else ()
+        for pid in real:
+            os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
+        try:
+            yield
+        finally:
+            for pid in real:
+                os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
 
 
 @contextmanager
-def scripted(*arguments: str) -> Iterator[str]:
-    """The URL of the scripted server, on the second core."""
+def scripted(*arguments: str) -> Iterator[tuple[str, int]]:
+    """The URL of the scripted server, on the second core, and its pid."""
     command = [*pinned(1), *python("-m", "benchmarks.load.server", *arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout is not None else ""
-            yield f"http://127.0.0.1:{int(line)}"
+            yield f"http://127.0.0.1:{int(line)}", process.pid
         finally:
             process.kill()
 
 
 @contextmanager
-def nginx(directory: Path, *, goes_first: bool) -> Iterator[str]:
-    """The URL of an nginx with one worker that answers at once, on the second core."""
+def nginx(directory: Path, turns: Turns) -> Iterator[Server]:
+    """An nginx with one worker that answers at once, on the second core; its port is in a file."""
     port = free_port()
+    (directory / "port").write_text(str(port))
     template = Path(__file__).parents[1] / "rivals" / "nginx-upstream.conf"
     config = directory / "nginx.conf"
     config.write_text(
@@ -111,9 +131,8 @@ def nginx(directory: Path, *, goes_first: bool) -> Iterator[str]:
     argv = [*pinned(1), find("nginx"), "-c", str(config), "-p", str(directory)]
     with Server([Program(argv)], log=directory / "log") as server:
         server._await(directory / "upstream.pid")  # noqa: SLF001 - what Program.after does
-        if goes_first:
-            first(*server.tree())
-        yield f"http://127.0.0.1:{port}"
+        turns.weigh(*server.tree())
+        yield server
 
 
 def pinned(core: int) -> list[str]:
@@ -136,7 +155,7 @@ def request(url: str, directory: Path, spec: TensorSpec) -> Path:
     return made
 
 
-async def stalls(fleet: Fleet, rounds: int, seconds: float) -> list[str]:
+async def stalls(fleet: Fleet, rounds: int, seconds: float, turns: Turns) -> list[str]:
     """The table of percentiles under stalls."""
     names: dict[str, dict[str, object]] = {
         "open, constant": {"schedule": "constant", "rate": STALL_RATE},
@@ -144,10 +163,12 @@ async def stalls(fleet: Fleet, rounds: int, seconds: float) -> list[str]:
         "closed, 4 in flight": {"schedule": "closed", "concurrency": 4},
     }
     runs: dict[str, list[Run]] = {name: [] for name in names}
-    with scripted("--stall", str(STALL)) as url, tempfile.TemporaryDirectory() as made:
+    with scripted("--stall", str(STALL)) as (url, pid), tempfile.TemporaryDirectory() as made:
         for _ in range(rounds):
             for name, fields in names.items():
-                run = await measure(plan(url, duration=seconds, **fields), fleet=fleet)
+                idle = () if name.startswith("closed") else (pid, *fleet.pids)
+                with turns.idle_mostly(*idle):
+                    run = await measure(plan(url, duration=seconds, **fields), fleet=fleet)
                 print(name, run.lag.percentile(99), run.percentile(90), file=sys.stderr)
                 runs[name].append(run)
         requests = request(url, Path(made), _STALL_SPEC)
@@ -198,26 +219,35 @@ async def ours(fleet: Fleet, url: str, who: str, seconds: float, **fields: objec
     return Cost(who, run.throughput, p50, p99, lag, run.health[0].cpu)
 
 
-async def cost(fleet: Fleet, rounds: int, seconds: float, *, goes_first: bool) -> list[str]:
+def theirs(url: str, requests: Path, connections: int, seconds: float) -> Cost:
+    """One round of wrk."""
+    load = wrk.run(url, requests, 1, connections=connections, seconds=seconds)
+    who = f"wrk, closed loop of {connections}"
+    return Cost(who, load.rate, load.p50_ms * 1e3, load.p99_ms * 1e3)
+
+
+async def cost(fleet: Fleet, rounds: int, seconds: float, turns: Turns) -> list[str]:
     """The table of what generating costs."""
     samples: list[Cost] = []
     with (
         tempfile.TemporaryDirectory() as made,
-        nginx(Path(made), goes_first=goes_first) as url,
+        nginx(Path(made), turns) as server,
     ):
+        url = f"http://127.0.0.1:{(Path(made) / 'port').read_text()}"
         requests = request(url, Path(made), _SPEC)
         for number in range(rounds):
             closed = {"schedule": "closed", "concurrency": CONNECTIONS}
             even = {"schedule": "constant", "rate": RATE}
             made_round = [
                 await ours(fleet, url, CLOSED, seconds, **closed),
-                await ours(fleet, url, OPEN, seconds, rate=RATE),
-                await ours(fleet, url, EVEN, seconds, **even),
+                theirs(url, requests, CONNECTIONS, seconds),
             ]
-            for connections in (1, CONNECTIONS):
-                load = wrk.run(url, requests, 1, connections=connections, seconds=seconds)
-                who = f"wrk, closed loop of {connections}"
-                made_round.append(Cost(who, load.rate, load.p50_ms * 1e3, load.p99_ms * 1e3))
+            with turns.idle_mostly(*fleet.pids, *server.tree()):
+                made_round += [
+                    await ours(fleet, url, OPEN, seconds, rate=RATE),
+                    await ours(fleet, url, EVEN, seconds, **even),
+                    theirs(url, requests, 1, seconds),
+                ]
             samples += made_round
             print(number, *made_round, sep="\n  ", file=sys.stderr)
     lines = [
@@ -249,7 +279,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--stall-rounds", type=int, default=3)
+    parser.add_argument("--stall-rounds", type=int, default=2)
     parser.add_argument("--stall-seconds", type=float, default=10.0)
     parser.add_argument("--first", action="store_true")
     options = parser.parse_args()
@@ -264,11 +294,11 @@ async def main() -> None:
         os.sched_setaffinity(0, {CORES[0]})
     async with Fleet() as fleet:
         await fleet.grow(1)
-        if options.first:
-            first(os.getpid(), *fleet.pids)
-        told = await stalls(fleet, options.stall_rounds, options.stall_seconds)
+        turns = Turns(wanted=options.first)
+        turns.weigh(os.getpid(), *fleet.pids)
+        told = await stalls(fleet, options.stall_rounds, options.stall_seconds, turns)
         print("\n## Stalls of 200 ms each second\n", *told, sep="\n")
-        told = await cost(fleet, options.rounds, options.seconds, goes_first=options.first)
+        told = await cost(fleet, options.rounds, options.seconds, turns)
         print("\n## What generating costs\n", *told, sep="\n")
 
 

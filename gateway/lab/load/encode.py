@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from gateway.lab import LabError
-from gateway.lab.load.supply import Slot, Template
+from gateway.lab.load.supply import Blank, Template
 from gateway.lab.load.variation import DIGITS, choices, mark, marked
 from gateway.wire.tensor import ITEM_SIZE, Tensor
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.lab.load.run import Plan
     from gateway.wire.tensor import Array
 
-# A slot in JSON is at least as wide as the text that holds its place.
+# A blank in JSON is at least as wide as the text that holds its place.
 _NARROWEST: Final = 16
 Bounds = dict[str, tuple[int, int]]
 
@@ -28,7 +28,7 @@ Bounds = dict[str, tuple[int, int]]
 class Encoder:
     """Makes the templates of one *plan*.
 
-    With *vary*, numbers and texts become slots; *bounds* are those of whole numbers, by input.
+    With *vary*, numbers and texts become blanks; *bounds* are those of whole numbers, by input.
     """
 
     def __init__(self, plan: Plan, *, vary: bool, bounds: Mapping[str, tuple[int, int]]) -> None:
@@ -45,7 +45,7 @@ class Encoder:
         if self._vary:
             tensors = [self._mark(tensor, rows, marks) for tensor in tensors]
         if self._plan.protocol in {"v2-json", "v1"}:
-            body, slots = self._json(tensors, rows, bare=bare)
+            body, blanks = self._json(tensors, rows, bare=bare)
             head = http_head(self._plan, body)
         else:
             prefix, start, parts = (
@@ -54,10 +54,10 @@ class Encoder:
                 else grpc(self._plan, tensors)
             )
             body = b"".join(parts)
-            slots = self._raw(tensors, rows, start)
+            blanks = self._raw(tensors, rows, start)
             head = http_head(self._plan, body, prefix) if prefix is not None else b""
-        body = self._fill_marks(body, marks, slots)
-        return Template(head, body, tuple(map(tuple, slots)) if self._vary else (), count=rows)
+        body = self._fill_marks(body, marks, blanks)
+        return Template(head, body, tuple(map(tuple, blanks)) if self._vary else (), count=rows)
 
     def _mark(self, tensor: Tensor, rows: int, marks: list[list[int]]) -> Tensor:
         """Texts with a mark in the first of each row."""
@@ -73,11 +73,11 @@ class Encoder:
         return Tensor.of(tensor.name, array)
 
     @staticmethod
-    def _fill_marks(body: bytes, marks: list[list[int]], slots: list[list[Slot]]) -> bytes:
-        for mine, row in zip(marks, slots, strict=True):
+    def _fill_marks(body: bytes, marks: list[list[int]], blanks: list[list[Blank]]) -> bytes:
+        for mine, row in zip(marks, blanks, strict=True):
             for number in mine:
                 at = body.find(mark(number))
-                row.extend(Slot(at + 3 * place, DIGITS) for place in range(4))
+                row.extend(Blank(at + 3 * place, DIGITS) for place in range(4))
                 body = body.replace(mark(number), DIGITS[0] * 4, 1)
         return body
 
@@ -86,22 +86,24 @@ class Encoder:
             return [[] for _ in range(rows)]
         return choices(tensor, rows, self._bounds.get(tensor.name, (0, 0)))
 
-    def _raw(self, tensors: Sequence[Tensor], rows: int, starts: Sequence[int]) -> list[list[Slot]]:
+    def _raw(
+        self, tensors: Sequence[Tensor], rows: int, starts: Sequence[int]
+    ) -> list[list[Blank]]:
         """Slots in raw tensors that begin at *starts*."""
-        slots: list[list[Slot]] = [[] for _ in range(rows)]
+        blanks: list[list[Blank]] = [[] for _ in range(rows)]
         for tensor, start in zip(tensors, starts, strict=True):
             size = ITEM_SIZE[tensor.datatype]
             for row, found in enumerate(self._choices(tensor, rows)):
                 for place, table in found:
                     texts = tuple(one.tobytes() for one in table)
-                    slots[row].append(Slot(start + place * size, texts))
-        return slots
+                    blanks[row].append(Blank(start + place * size, texts))
+        return blanks
 
     def _json(
         self, tensors: Sequence[Tensor], rows: int, *, bare: bool
-    ) -> tuple[bytes, list[list[Slot]]]:
-        """The body, with slots as wide as the longest of their texts: JSON allows the spaces."""
-        slots: list[list[Slot]] = [[] for _ in range(rows)]
+    ) -> tuple[bytes, list[list[Blank]]]:
+        """The body, with blanks as wide as the longest of their texts: JSON allows the spaces."""
+        blanks: list[list[Blank]] = [[] for _ in range(rows)]
         holders: list[tuple[int, bytes, tuple[bytes, ...]]] = []
         columns: dict[str, tuple[Tensor, list[Any]]] = {}
         for tensor in tensors:
@@ -118,9 +120,9 @@ class Encoder:
         body = v2_json(columns) if self._plan.protocol == "v2-json" else v1(columns, bare=bare)
         for row, held, padded in holders:
             at = body.index(held)
-            slots[row].append(Slot(at, padded))
+            blanks[row].append(Blank(at, padded))
             body = body[:at] + padded[0] + body[at + len(held) :]
-        return body, slots
+        return body, blanks
 
 
 def _plain(tensor: Tensor) -> list[Any]:

@@ -157,6 +157,12 @@ class Server:
                 return answer.status, await answer.read()
         except TimeoutError:
             raise LabError(f"{self._where(path)}: no answer within {_PATIENCE:g} s") from None
+        except aiohttp.ClientSSLError as error:
+            # The errno of either kind, 1, would read as a missing permission.
+            why = getattr(error, "certificate_error", None) or error.os_error
+            raise LabError(
+                f"{self._target.address}: no TLS with it: {why}; --insecure takes any certificate"
+            ) from None
         except aiohttp.ClientConnectorError as error:
             number = error.errno or 0
             why = os.strerror(number) if number > 0 else str(error.os_error)

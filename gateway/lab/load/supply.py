@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Supply: which input each request has, as bytes that are ready to be sent.
 
-A request is made from a template: whole bytes with slots in them, each slot with a table of the
-texts that may stand there, all of one width. So a new input costs a lookup a slot, in any protocol.
+A request is made from a template: whole bytes with blanks in them, each with a table of the texts
+that may stand there, all of one width. So a new input costs a lookup a blank, in any protocol.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SALTS: Final = 1 << 40
 
 
-class Slot(msgspec.Struct, frozen=True):
+class Blank(msgspec.Struct, frozen=True):
     """At *offset* of a template stands one of *table*, all of one width; the first is the data."""
 
     offset: int
@@ -27,14 +27,14 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True):
-    """One request: *body* as it is in the data, and for each row of it the *slots* to vary.
+    """One request: *body* as it is in the data, and for each row of it the *blanks* to vary.
 
-    *head* comes before it on the wire. A template without slots has one input only.
+    *head* comes before it on the wire. A template without blanks has one input only.
     """
 
     head: bytes
     body: bytes
-    rows: tuple[tuple[Slot, ...], ...] = ()
+    rows: tuple[tuple[Blank, ...], ...] = ()
     # Rows in the request, varied or not.
     count: int = 1
 
@@ -47,10 +47,10 @@ class Template(msgspec.Struct, frozen=True):
         return max(1, fewest // len(self.rows))
 
 
-def _product(slots: Sequence[Slot]) -> int:
+def _product(blanks: Sequence[Blank]) -> int:
     product = 1
-    for slot in slots:
-        product *= len(slot.table)
+    for blank in blanks:
+        product *= len(blank.table)
     return product
 
 
@@ -63,14 +63,14 @@ class _Mould:
         whole = template.head + template.body
         self.plain = whole
         places = sorted(
-            (slot.offset + len(template.head), row, order)
-            for row, slots in enumerate(template.rows)
-            for order, slot in enumerate(slots)
+            (blank.offset + len(template.head), row, order)
+            for row, blanks in enumerate(template.rows)
+            for order, blank in enumerate(blanks)
         )
         self._parts: list[bytes] = []
-        # Where in the parts the text of each slot goes, row by row.
+        # Where in the parts the text of each blank goes, row by row.
         self._into: list[list[tuple[int, tuple[bytes, ...]]]] = [
-            [(0, slot.table) for slot in slots] for slots in template.rows
+            [(0, blank.table) for blank in blanks] for blanks in template.rows
         ]
         at = 0
         for offset, row, order in places:
@@ -86,9 +86,9 @@ class _Mould:
             return self.plain
         parts = self._parts
         number = variant * self._rows
-        for row, slots in enumerate(self._into):
+        for row, blanks in enumerate(self._into):
             digits = number + row
-            for place, table in slots:
+            for place, table in blanks:
                 digits, digit = divmod(digits, len(table))
                 parts[place] = table[digit]
         return b"".join(parts)

@@ -27,7 +27,7 @@ _WHOLE: Final = 256
 # Numbers of a row are varied until there are so many inputs, and no more than so many of them.
 ENOUGH: Final = 1 << 40
 MOST: Final = 16
-# A text gets a mark of so many characters, in four slots of three digits.
+# A text gets a mark of so many characters, in four blanks of three digits.
 MARK_WIDTH: Final = 12
 DIGITS: Final = tuple(b"%03d" % number for number in range(1000))
 _JPEG: Final = b"\xff\xd8"

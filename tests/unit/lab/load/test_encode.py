@@ -69,7 +69,7 @@ def read(protocol: Protocol, wire: bytes) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_data_as_it_is_says_the_same_in_every_protocol(protocol: Protocol) -> None:
-    """No slot, no change, texts included."""
+    """No blank, no change, texts included."""
     made = template(protocol, *ALL, vary=False)
 
     assert made.rows == ()

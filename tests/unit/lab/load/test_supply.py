@@ -5,12 +5,12 @@ from collections import Counter
 
 import pytest
 
-from gateway.lab.load.supply import Slot, Supply, Template
+from gateway.lab.load.supply import Blank, Supply, Template
 
 TENS = tuple(b"%d" % digit for digit in range(10))
 # Two rows of two digits each: 100 inputs a row, 50 of which in one request.
 PAIR = Template(
-    b"H", b"[00|00]", ((Slot(1, TENS), Slot(2, TENS)), (Slot(4, TENS), Slot(5, TENS))), count=2
+    b"H", b"[00|00]", ((Blank(1, TENS), Blank(2, TENS)), (Blank(4, TENS), Blank(5, TENS))), count=2
 )
 PLAIN = Template(b"", b"plain")
 
@@ -63,7 +63,7 @@ def test_data_as_it_is_goes_round() -> None:
 @pytest.mark.parametrize("repeat", [0.2, 1.0])
 def test_the_share_of_repeats_is_kept(repeat: float) -> None:
     """What is told to be seen before is among what was sent first."""
-    big = Template(b"", b"0000", (tuple(Slot(place, TENS) for place in range(4)),))
+    big = Template(b"", b"0000", (tuple(Blank(place, TENS) for place in range(4)),))
     supply = Supply([big], repeat=repeat, repeated=8, salt=5)
     primes = {supply.fill(number) for number in supply.primes()}
 
@@ -81,7 +81,7 @@ def test_the_share_of_repeats_is_kept(repeat: float) -> None:
 
 def test_exhausted_inputs_are_told_as_repeats() -> None:
     """A model with few inputs cannot be asked for ever new ones, and the run says so."""
-    supply = Supply([Template(b"", b"0", ((Slot(0, TENS),),))], repeat=0.0)
+    supply = Supply([Template(b"", b"0", ((Blank(0, TENS),),))], repeat=0.0)
 
     told = [supply.next()[1] for _ in range(25)]
 
