@@ -84,6 +84,8 @@ async def test_a_wrong_secret_is_refused_on_both_sides() -> None:
             with pytest.raises(LabError, match=f"agent {address}: does not accept the secret"):
                 await fleet.grow(1)
 
+    gone = asyncio.Event()
+
     async def imposter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(HELLO + bytes(32))
         await reader.readexactly(len(HELLO) + 64)
@@ -91,6 +93,7 @@ async def test_a_wrong_secret_is_refused_on_both_sides() -> None:
         await reader.read()
         writer.close()
         await writer.wait_closed()
+        gone.set()
 
     async with await asyncio.start_server(imposter, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -99,21 +102,25 @@ async def test_a_wrong_secret_is_refused_on_both_sides() -> None:
             await introduce(reader, writer, SECRET)
         writer.close()
         await writer.wait_closed()
+        await gone.wait()
 
 
 async def test_another_server_is_no_agent() -> None:
     """The port of a web server is told apart, in one line."""
+    gone = asyncio.Event()
 
     async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
         await writer.wait_closed()
+        gone.set()
 
     async with await asyncio.start_server(web, "127.0.0.1", 0) as server:
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with Fleet([address], secret=SECRET) as fleet:
             with pytest.raises(LabError, match=f"agent {address}: is no agent"):
                 await fleet.grow(1)
+        await gone.wait()
 
 
 async def test_a_full_agent_takes_no_more() -> None:

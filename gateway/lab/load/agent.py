@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import socket
 import subprocess
@@ -25,7 +26,6 @@ from gateway.units import host_of, parse_worker_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
 # A coordinator introduces itself within this, in seconds.
 _GREETING: Final = 5.0
@@ -51,25 +51,29 @@ class Agent:
     def __repr__(self) -> str:
         return f"<Agent {self._listener.getsockname()}, {len(self._running)} processes>"
 
-    def serve(self) -> None:
-        """Until `stop`."""
-        while not self._stopped.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                # Closed by `stop`, or the connection was gone before it was taken.
-                continue
-            if self._stopped.is_set() or not self._greeting.acquire(blocking=False):
-                connection.close()
-                continue
+    def serve(self, ended: socket.socket) -> None:
+        """Until there is something to read from *ended*."""
+        self._listener.settimeout(0)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(ended, selectors.EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if ended in ready:
+                    return
+                with contextlib.suppress(OSError):
+                    # One that is gone before it was taken is no fault.
+                    self._welcome(self._listener.accept()[0])
+
+    def _welcome(self, connection: socket.socket) -> None:
+        if self._greeting.acquire(blocking=False):
             threading.Thread(target=self._greet, args=(connection,), daemon=True).start()
+        else:
+            connection.close()
 
     def stop(self) -> None:
         """Take no more, and end all processes."""
         self._stopped.set()
-        with contextlib.suppress(OSError):
-            # Wakes whoever waits in accept.
-            self._listener.shutdown(socket.SHUT_RDWR)
         with self._lock:
             running = list(self._running)
         for process in running:
@@ -86,45 +90,54 @@ class Agent:
         with connection:
             try:
                 connection.settimeout(_GREETING)
-                if not self._has_room():
-                    return
-                receive(connection, self._secret)
-                connection.settimeout(None)
+                answer = receive(connection, self._secret)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 # A coordinator whose host is gone says nothing: the kernel notices.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                connection.settimeout(None)
+                # The process says nothing before it is spoken to, which follows the answer.
+                if self._start_if_room(connection):
+                    connection.sendall(answer)
             except OSError:
                 return
             finally:
                 self._greeting.release()
-            with self._lock:
-                if not self._stopped.is_set():
-                    self._running.append(self._start(connection))
 
-    def _has_room(self) -> bool:
+    def _start_if_room(self, connection: socket.socket) -> bool:
         with self._lock:
             self._running = [one for one in self._running if one.poll() is None]
-            return len(self._running) < self._most
+            if self._stopped.is_set() or len(self._running) >= self._most:
+                return False
+            self._running.append(self._start(connection))
+            return True
 
     @staticmethod
     def _start(connection: socket.socket) -> subprocess.Popen[bytes]:
         command, environment = share_command(connection.fileno())
         return subprocess.Popen(
-            command, env=environment, pass_fds=(connection.fileno(),), stdin=subprocess.DEVNULL
-        )
+            command, env=environment, pass_fds=(connection.fileno(),),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
-def _ended_by_signals(agent: Agent) -> Iterator[None]:
-    def end(_: int, __: FrameType | None) -> None:
-        threading.Thread(target=agent.stop).start()
+def _signals() -> Iterator[socket.socket]:
+    """A socket that something is to be read from when a signal asks to end.
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    A handler runs in the middle of anything, also of the start of a thread: it does nothing itself.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(0)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    with ours, theirs:
+        before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+        wakeup = signal.set_wakeup_fd(theirs.fileno())
+        try:
+            yield ours
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def run(listen: str, *, secret: str = "", processes: int = 0) -> int:
@@ -141,9 +154,9 @@ def run(listen: str, *, secret: str = "", processes: int = 0) -> int:
     with listener:
         host, port = listener.getsockname()[:2]
         agent = Agent(listener, secret=secret, processes=most)
-        with _ended_by_signals(agent):
+        with _signals() as ended:
             print(f"infergate bench-agent: ready on {host}:{port}", flush=True)
-            agent.serve()
+            agent.serve(ended)
             agent.stop()
     return 0
 

@@ -47,10 +47,11 @@ async def introduce(
         raise Stranger(0, "does not know the secret")
 
 
-def receive(connection: socket.socket, secret: str) -> None:
+def receive(connection: socket.socket, secret: str) -> bytes:
     """The agent's side, over a blocking socket of which not a byte too many is read.
 
-    Raises Stranger, or OSError where the connection ends or is too slow for its timeout.
+    Gives what to answer once there is a process for the coordinator. Raises Stranger, or OSError
+    where the connection ends or is too slow for its timeout.
     """
     nonce = secrets.token_bytes(_NONCE)
     connection.sendall(HELLO + nonce)
@@ -60,7 +61,7 @@ def receive(connection: socket.socket, secret: str) -> None:
     proof, theirs = _exactly(connection, _NONCE), _exactly(connection, _NONCE)
     if not hmac.compare_digest(proof, _proof(secret, b"coordinator", nonce)):
         raise Stranger(0, "does not know the secret")
-    connection.sendall(_proof(secret, b"agent", theirs))
+    return _proof(secret, b"agent", theirs)
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
