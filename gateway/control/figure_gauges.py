@@ -28,7 +28,8 @@ ALL: Final = "all"
 # Windows move on without rows too: they are looked at again after so many seconds.
 _AGAIN: Final = 30.0
 # And no sooner than this after the last look, however many rows come.
-_PAUSE: Final = 2.0
+_PAUSE: Final = 5.0
+_SIZED_EVERY: Final = 10.0
 
 
 class Gauges:
@@ -37,6 +38,7 @@ class Gauges:
     def __init__(self, live: LiveFigures, telemetry: Telemetry) -> None:
         self._live = live
         self._telemetry = telemetry
+        self._sized = float("-inf")
         # By model: the revision and the time of the last look.
         self._seen: dict[str, tuple[int, float]] = {}
         self._cells: dict[str, set[tuple[Family[GaugeCell], tuple[str, ...]]]] = {}
@@ -47,7 +49,10 @@ class Gauges:
     async def refresh(self) -> None:
         """Bring the gauges of every model that has changed up to date; others go first between."""
         self._live.settle()
-        self._telemetry.figures.bytes.cell().value = self._live.size
+        if time.monotonic() - self._sized >= _SIZED_EVERY:
+            # Thousands of tables where many files, and months, are told apart.
+            self._sized = time.monotonic()
+            self._telemetry.figures.bytes.cell().value = self._live.size
         for model in [name for name in self._cells if name not in self._live.specs]:
             self._put(model, set())
         for model, spec in list(self._live.specs.items()):

@@ -90,8 +90,8 @@ def view_of(
 ) -> View:
     """The rows of *groups* that *query* asks for; all groups are of *spec*.
 
-    *brief*: without the tables of scores and of what probabilities promise. Raises ValueError where
-    an endpoint or a slice has never been met.
+    *brief*: without the tables of scores and of what probabilities promise, and of an endpoint
+    without its delays. Raises ValueError where an endpoint or a slice has never been met.
     """
     for group in groups:
         group.settle(now)
@@ -109,7 +109,8 @@ def view_of(
         (group.stream.start(now - query.seconds, now) for group, _ in chosen),
         default=now - query.seconds,
     )
-    delays = delays_of(chosen, since, now)
+    part = brief and query.endpoint is not None and not query.settled
+    delays = NEVER if part else delays_of(chosen, since, now)
     settled = query.settled and delays.p95 == delays.p95
     until = now - delays.p95 if settled else inf
     return _window(chosen, spec, since=since, until=until, now=now, delays=delays, brief=brief)
