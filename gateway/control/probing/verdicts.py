@@ -73,8 +73,10 @@ class Verdicts:
             # Nobody else is left to answer: it is better than nothing, and better known than not.
             restore += sorted(still)
             still = set()
+        # Where nobody is right, fewer of them would be no better.
+        right = [each for each in able if each not in wrong and each not in still]
         eject = ejectable(
-            [each for each in wrong if each in able and each not in restore],
+            [each for each in wrong if right and each in able and each not in restore],
             able=able, out=still, most=most,
         )  # fmt: skip
         spare = [each for each in wrong if each in able and each not in {*eject, *still}]

@@ -147,6 +147,9 @@ class Watch:
                 self.reference is None or self.reference.json() != plain["reference"]
             ):
                 return False
+            names = {each.name for each in reference.features}
+            if self.learned and self._wanted is not None and not names <= set(self._wanted):
+                return False
             if self.reference is None:
                 self._begin(reference)
                 self._early = []

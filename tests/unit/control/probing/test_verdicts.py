@@ -55,8 +55,17 @@ def test_the_last_one_is_spared_and_told_of() -> None:
     """Wrong answers are known by then, and no answers are worse."""
     verdicts = Verdicts()
     verdicts.note("set", said(a=BAD, b=BAD))
-    assert consequence(verdicts, "a", "b") == (["a"], [], ["b"])
     assert consequence(verdicts, "a", "b", out=("a",)) == ([], [], ["b"])
+    assert consequence(verdicts, "a") == ([], [], ["a"])
+
+
+def test_where_all_are_wrong_nobody_is_ejected() -> None:
+    """Half of the endpoints that give the same wrong answers are no better than all of them."""
+    verdicts = Verdicts()
+    verdicts.note("set", said(a=BAD, b=BAD, c=BAD))
+    assert consequence(verdicts, "a", "b", "c") == ([], [], ["a", "b", "c"])
+    # One that has not been asked may be right.
+    assert consequence(verdicts, "a", "b", "c", "d") == (["a", "b"], [], ["c"])
 
 
 def test_who_is_out_comes_back_when_nobody_else_is_left() -> None:

@@ -119,6 +119,7 @@ def test_another_reference_begins_anew() -> None:
     watch.take(observed(rng, 300), now=NOW)
     assert not Watch("m", reference=two).restore(watch.pack())
     assert not Watch("m").restore(b"\x01")
+    assert not Watch("m", wanted=("x[0]",)).restore(watch.pack())
     assert Watch("m").pack() == b""
 
 
