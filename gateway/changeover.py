@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.errors import ConfigError
 from gateway.pools import followed, is_same_name, make_endpoint, make_pool, names, spots
+from gateway.sampler import mirrored
 from gateway.serving import candidates
 from gateway.stages.split import misfits
 
@@ -120,7 +121,8 @@ class Changeover:
         gateway = self._gateway
         # Before any stage is made: they take their counters by these names.
         gateway.telemetry.models |= set(self._config.models)
-        for name, section in self._config.models.items():
+        for name, plain in self._config.models.items():
+            section = mirrored(plain, self.generation.shadows.get(name, {}))
             wanted = spots(name, section, self.generation, gateway.runtime)
             old = gateway.models.get(name)
             if old is None or not self._same_pool(name, old.config, section, wanted):

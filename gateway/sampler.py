@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.errors import ConfigError
 from gateway.sampling.handover import Handover
 from gateway.sampling.meaning import Meaning
@@ -197,3 +199,14 @@ def _reader_like(meaning: Meaning) -> Callable[[ModelInfo], Reader]:
         return reader
 
     return reader_for
+
+
+def mirrored(section: ModelConfig, shares: Mapping[str, float]) -> ModelConfig:
+    """*section* with the *shares* that operators have said of its shadows."""
+    if not any(each.model in shares for each in section.shadows):
+        return section
+    shadows = tuple(
+        msgspec.structs.replace(each, sample=shares.get(each.model, each.sample))
+        for each in section.shadows
+    )
+    return msgspec.structs.replace(section, shadow=shadows)

@@ -21,7 +21,7 @@ from gateway.model import Model, Rollouts
 from gateway.pipeline import exchange_stack, model_stack
 from gateway.pools import Name, followed, make_endpoint, make_pool, names, spots
 from gateway.profiler import make_profiler
-from gateway.sampler import make_sampler, sampling_key
+from gateway.sampler import make_sampler, mirrored, sampling_key
 from gateway.stages.gate import Gate
 from gateway.stages.offload import Offload, cores
 from gateway.stages.preview import Previews
@@ -95,7 +95,8 @@ class Gateway:
         self._begin: Callable[[Pool, HealthConfig], None] | None = None
         self._pools: dict[Pool, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Event] = set()
-        for name, section in config.models.items():
+        for name, plain in config.models.items():
+            section = mirrored(plain, generation.shadows.get(name, {}))
             pool = make_pool(name, section, telemetry=telemetry, outstanding=outstanding)
             for spot in spots(name, section, generation, runtime):
                 drained = generation.setting(spot.name).drained

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.control.candidate_views import counted, course_of, less, plan_of, shown, standing_of
-from gateway.control.operations import candidate_of
+from gateway.control.carried import candidate_of
 from gateway.control.publisher import OperationFailed
 from gateway.quality.candidates.comparisons import Comparisons
 from gateway.quality.candidates.course import Arms, next_step
 from gateway.quality.database import Unusable
 from gateway.quality.events import Event
+from gateway.sampler import mirrored
 from gateway.wire.generation import Rollout
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ class Candidates:
     def follow(self) -> None:
         """Have the comparisons follow what the configuration and the generation say."""
         config, rollouts = self._operations.config, self._operations.generation.rollouts
+        said = self._operations.generation.shadows
         plans = {
-            name: plan_of(section, section.candidate)
+            name: plan_of(mirrored(section, said.get(name, {})), section.candidate)
             for name, section in config.models.items()
             if section.candidate is not None
         }

@@ -16,6 +16,7 @@ import msgspec
 from gateway import logs
 from gateway.config.load import decoded, read, read_file
 from gateway.config.placement import numbers, placed
+from gateway.control.carried import rollouts_of, shadows_of
 from gateway.control.difference import changes, effective, needing_restart
 from gateway.control.peer import PeerGone
 from gateway.control.publisher import OperationFailed
@@ -147,6 +148,26 @@ class Operations:
                 )
             return rollout
 
+    async def set_shadow(self, model: str, shadow: str, share: float | None) -> None:
+        """Have *share* of the requests to *model* mirrored to *shadow*; None: what the file says.
+
+        Raises OperationFailed.
+        """
+        async with self._turn:
+            now = self.generation
+            shares = {**now.shadows.get(model, {})}
+            shares.pop(shadow, None)
+            if share is not None:
+                shares[shadow] = share
+            shadows = {name: each for name, each in now.shadows.items() if name != model}
+            if shares:
+                shadows[model] = shares
+            if shadows != now.shadows:
+                await self._publish(
+                    self.config,
+                    msgspec.structs.replace(now, number=now.number + 1, shadows=shadows),
+                )
+
     async def restart(self, model: str) -> list[tuple[str, str]]:
         """Replace the workers of *model* one by one; gives the pairs of old and new names.
 
@@ -240,11 +261,8 @@ class Operations:
         generation = msgspec.structs.replace(
             generation,
             settings=now.kept(names),
-            rollouts={
-                model: rollout
-                for model, rollout in now.rollouts.items()
-                if candidate_of(config, model) == rollout.candidate
-            },
+            rollouts=rollouts_of(config, now.rollouts),
+            shadows=shadows_of(config, now.shadows),
         )
         told = tuple(changes(self.config, now, config, places))
         try:
@@ -271,9 +289,3 @@ class Operations:
             shares.drop(*values)
         for model, rollout in self.generation.rollouts.items():
             shares.cell(model).value = rollout.share
-
-
-def candidate_of(config: Config, model: str) -> str:
-    """The candidate of *model*, "" without one."""
-    section = config.models.get(model)
-    return "" if section is None or section.candidate is None else section.candidate.model

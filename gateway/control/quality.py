@@ -11,7 +11,7 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from gateway.control import candidate_api
+from gateway.control import candidate_api, shadow_api
 from gateway.control.answers import as_json
 from gateway.control.candidate_api import CandidateApi
 from gateway.control.candidates import Candidates
@@ -25,6 +25,7 @@ from gateway.control.probing.rounds import Rounds
 from gateway.control.probing.routes import PATHS as PROBE_PATHS
 from gateway.control.probing.routes import Routes as ProbeRoutes
 from gateway.control.probing.schedule import Schedule
+from gateway.control.shadow_api import ShadowApi
 from gateway.control.webhooks import Webhooks
 from gateway.quality.database import default_url
 from gateway.quality.desk import Desk
@@ -55,6 +56,7 @@ PATHS: Final = {
     **FIGURE_PATHS,
     **PROBE_PATHS,
     **candidate_api.PATHS,
+    **shadow_api.PATHS,
     **DRIFT_PATHS,
 }
 
@@ -156,6 +158,7 @@ class Quality:
         ProbeRoutes(self.probes).add_to(app)
         DriftRoutes(self.drift).add_to(app)
         CandidateApi(self._operations, self._candidates, self.ledger).add_to(app)
+        ShadowApi(self._operations, self.ledger).add_to(app)
 
     def truth(self, model: str) -> Truth | None:
         """How labels of *model* are read; None where it takes none."""

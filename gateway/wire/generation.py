@@ -76,7 +76,8 @@ class Generation(msgspec.Struct, frozen=True):
     """One state of the whole; the greater *number* is the newer.
 
     *config* is the path of a copy of the configuration file, *settings* are by endpoint, *rollouts*
-    by model.
+    by model. *shadows* are shares by model and shadow, where operators have said another one than
+    the configuration.
     """
 
     number: int
@@ -84,6 +85,7 @@ class Generation(msgspec.Struct, frozen=True):
     places: tuple[Place, ...] = ()
     settings: dict[str, Setting] = {}
     rollouts: dict[str, Rollout] = {}
+    shadows: dict[str, dict[str, float]] = {}
 
     def of(self, model: str) -> tuple[Place, ...]:
         """The workers of *model*, in the order of their numbers."""

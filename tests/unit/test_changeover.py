@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -271,3 +272,21 @@ async def test_a_model_with_other_inputs_is_described_by_its_own_workers(
         assert here.gateway.models["m"].info == MODEL
         change.commit()
         assert here.gateway.models["m"].info == other
+
+
+async def test_what_is_said_of_a_shadow_makes_another_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Over the same pool; taken back, it is what the file says."""
+    monkeypatch.setattr("gateway.sampler.sampling_key_file", lambda _: tmp_path / "key")
+    wanted = config(m=", quality: {classes: 2}, shadow: {model: n}", n="")
+    async with stage(monkeypatch, wanted) as here:
+        before = here.gateway.models["m"]
+        for said, sample in (({"m": {"n": 0.5}}, 0.5), ({}, 0.1)):
+            change = here.to(wanted)
+            change.generation = msgspec.structs.replace(change.generation, shadows=said)
+            assert await change.prepare() == []
+            change.commit()
+            model = here.gateway.models["m"]
+            assert [each.sample for each in model.config.shadows] == [sample]
+            assert (model is before, model.pool is before.pool) == (False, True)

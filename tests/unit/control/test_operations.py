@@ -312,3 +312,29 @@ async def test_a_share_of_a_candidate_is_a_generation_and_outlives_reloads(desk:
     write("quality: {classes: 2}")
     await desk.operations.reload()
     assert (desk.publisher.generation.rollouts, share.cells) == ({}, {})
+
+
+async def test_what_is_said_of_a_shadow_outlives_reloads(desk: Desk) -> None:
+    """As long as the file has it; None gives it back to the file."""
+
+    def write(more: str) -> None:
+        desk.file.write_text(
+            f"models:\n  m: {{backends: [{{worker: {{path: {desk.directory / 'm'}}}}}]{more}}}\n"
+            f"  n: {{backends: [{{worker: {{path: {desk.directory / 'n'}}}}}]}}\n"
+        )
+
+    write(", shadow: {model: n}")
+    await desk.operations.reload()
+    await desk.operations.set_shadow("m", "n", 0.5)
+    await desk.operations.set_shadow("m", "n", 0.5)
+    assert desk.publisher.generation.shadows == {"m": {"n": 0.5}}
+    assert [each.number for each in desk.publisher.published] == [2, 3]
+    write(", shadow: {model: n}, batch: {max_rows: 3}")
+    await desk.operations.reload()
+    assert desk.publisher.generation.shadows == {"m": {"n": 0.5}}
+    await desk.operations.set_shadow("m", "n", None)
+    assert desk.publisher.generation.shadows == {}
+    await desk.operations.set_shadow("m", "n", 0.2)
+    write("")
+    await desk.operations.reload()
+    assert desk.publisher.generation.shadows == {}
