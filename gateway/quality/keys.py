@@ -3,6 +3,10 @@
 
 The key of a UUIDv7 begins with its millisecond, so that those that come in together are written
 and found together; that of any other id is a hash. Two ids may have one key: the id itself decides.
+
+Hashes go all over an index, and one that is larger than what is held of it in memory costs a page
+for each. So in the index they begin with the number of a bucket of some hundred thousand rows,
+which is filled before the next is begun; to look one up, all buckets are asked.
 """
 
 from __future__ import annotations
@@ -22,8 +26,14 @@ _UUID: Final = 36
 _DASHES: Final = (8, 13, 18, 23)
 _DIGITS: Final = tuple(place for place in range(_UUID) if place not in _DASHES)
 # The bits of a key that follow the millisecond, of which 42 last until 2109.
-_REST: Final = 21
-_MASK: Final = (1 << 63) - 1
+_REST: Final = 20
+# Tells hashes from UUIDs.
+_HASHED: Final = 1 << 62
+# The bits of a hash in the index, below the number of its bucket; the bits of that; and those of a
+# block's number within a bucket.
+_HASH: Final = 40
+_BUCKETS: Final = 22
+_BUCKET: Final = 9
 _VERSION_7: Final = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 )
@@ -93,7 +103,7 @@ def keys_of(ids: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
     for place in range(6):
         time = (time << 8) | wide[:, place]
     # The counter and the first random bits.
-    rest = (wide[:, 6] & 15) << 17 | wide[:, 7] << 9 | (wide[:, 8] & 63) << 3 | wide[:, 9] >> 5
+    rest = (wide[:, 6] & 15) << 16 | wide[:, 7] << 8 | (wide[:, 8] & 63) << 2 | wide[:, 9] >> 6
     keys: np.ndarray[Any, np.dtype[np.int64]] = (time & (1 << 42) - 1) << _REST | rest
     # A UUIDv7 of another variant has the same key as any id: what `key_of` says.
     for other in np.flatnonzero((data[:, 8] >> 6) != 2).tolist():
@@ -106,10 +116,29 @@ def key_of(id_: str) -> int:
     """The key of one id."""
     if _VERSION_7.fullmatch(id_):
         number = int(id_.replace("-", ""), 16)
-        rest = (number >> 64 & 0xFFF) << 9 | number >> 53 & 0x1FF
+        rest = (number >> 64 & 0xFFF) << 8 | number >> 54 & 0xFF
         return (number >> 80 & (1 << 42) - 1) << _REST | rest
     digest = blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") & _MASK
+    return int.from_bytes(digest, "little") & (_HASHED - 1) | _HASHED
+
+
+def place_of(key: int, block: int) -> int:
+    """Under which number the index has *key* as one that is in *block*."""
+    if key < _HASHED:
+        return key
+    bucket = block >> _BUCKET & (1 << _BUCKETS) - 1
+    return _HASHED | bucket << _HASH | key & (1 << _HASH) - 1
+
+
+def places_of(key: int, first: int, last: int) -> list[int]:
+    """All numbers under which the index may have *key*, with blocks *first* to *last*."""
+    if key < _HASHED:
+        return [key]
+    # The first block of each bucket stands for all of them.
+    return [
+        place_of(key, bucket << _BUCKET)
+        for bucket in range(first >> _BUCKET, (last >> _BUCKET) + 1)
+    ]
 
 
 def time_of(id_: str) -> float | None:

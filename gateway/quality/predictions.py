@@ -10,12 +10,11 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-import numpy as np
 from sqlalchemy import func, select, update
 
 from gateway.quality.block import ROWS, Kind, kind, pack, part, together, unpack
-from gateway.quality.keys import dense, key_of, keys_of
-from gateway.quality.statements import VALUES, insert_many, rows_of
+from gateway.quality.keys import Ids, dense, key_of, keys_of, place_of, places_of
+from gateway.quality.statements import VALUES, blocks_at, insert_many, rows_of
 from gateway.quality.tables import BLOCKS, PLACES
 from gateway.wire.samples import Samples
 
@@ -30,7 +29,7 @@ _SMALL: Final = 128
 # Blocks that are held in memory, the most recently used: a label mostly comes soon. With ten
 # classes each takes some 30 kB, and twice that where ids are no UUIDs.
 _HELD: Final = 1024
-_PLACES: Final = select(PLACES.c.key, PLACES.c.block).where(PLACES.c.key.in_(VALUES))
+_ENDS: Final = select(func.min(BLOCKS.c.id), func.max(BLOCKS.c.id))
 _DATA: Final = select(BLOCKS.c.id, BLOCKS.c.data).where(BLOCKS.c.id.in_(VALUES))
 
 
@@ -72,7 +71,8 @@ class Held:
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
-        self._index: dict[int, list[int]] | None = None
+        # By their keys where ids are bytes, as writing them out takes longer than all else.
+        self._index: dict[int | str, list[int]] | None = None
 
     def __repr__(self) -> str:
         return f"<Held {len(self.samples)} rows>"
@@ -80,11 +80,13 @@ class Held:
     def place(self, asked: Asked, key: int) -> int | None:
         """Where it is; the newest where an id was used again."""
         samples = self.samples
+        keyed = isinstance(samples.ids, Ids)
         if self._index is None:
             self._index = {}
-            for position, each in enumerate(keys_of(samples.ids).tolist()):
+            names = keys_of(samples.ids).tolist() if keyed else samples.ids
+            for position, each in enumerate(names):
                 self._index.setdefault(each, []).append(position)
-        for position in reversed(self._index.get(key, ())):
+        for position in reversed(self._index.get(key if keyed else asked.id, ())):
             if (
                 samples.rows[position] == asked.row
                 and samples.ids[position] == asked.id
@@ -98,6 +100,7 @@ class Predictions:
     """The blocks of one ledger."""
 
     def __init__(self) -> None:
+        self._first = 1
         self._last = 0
         # The blocks that may be filled up, by what their rows have in common.
         self._open: dict[Kind, int] = {}
@@ -113,7 +116,8 @@ class Predictions:
 
     def read(self, connection: Connection) -> None:
         """Begin with what is in the database."""
-        self._last = connection.scalar(select(func.max(BLOCKS.c.id))) or 0
+        first, last = connection.execute(_ENDS).one()
+        self._first, self._last = first or 1, last or 0
         self._open.clear()
         self._held.clear()
 
@@ -151,7 +155,7 @@ class Predictions:
                 self._open[group] = number
             else:
                 self._open.pop(group, None)
-            places.update((key, number) for key in keys[start:end])
+            places.update((place_of(key, number), number) for key in keys[start:end])
             written.append(Written(number, position, rows, keys[start:end]))
             start = end
         insert_many(connection, BLOCKS, blocks)
@@ -165,9 +169,7 @@ class Predictions:
         Those that are nowhere are left out.
         """
         keys = {each: key_of(each.id) for each in asked}
-        blocks: dict[int, list[int]] = {}
-        for key, block in rows_of(connection, _PLACES, set(keys.values())):
-            blocks.setdefault(key, []).append(block)
+        blocks = self._blocks_of(connection, set(keys.values()))
         self._load(connection, {each for several in blocks.values() for each in several})
         found: dict[Asked, list[Found]] = {}
         for each, key in keys.items():
@@ -184,6 +186,18 @@ class Predictions:
                 found[each] = places
         return found
 
+    def _blocks_of(self, connection: Connection, keys: set[int]) -> dict[int, list[int]]:
+        """The blocks that each of *keys* is in, by its key."""
+        places: dict[int, list[int]] = {}
+        for key in keys:
+            for place in places_of(key, self._first, self._last):
+                places.setdefault(place, []).append(key)
+        blocks: dict[int, list[int]] = {}
+        for place, block in blocks_at(connection, places):
+            for key in places[place]:
+                blocks.setdefault(key, []).append(block)
+        return blocks
+
     def _place(self, block: int, asked: Asked, key: int) -> int | None:
         held = self._held.get(block)
         if held is None or (asked.model and held.samples.model != asked.model):
@@ -196,7 +210,8 @@ class Predictions:
 
     def blocks_of(self, connection: Connection, id_: str) -> list[int]:
         """The blocks that *id_* may be in."""
-        return [block for _, block in rows_of(connection, _PLACES, [key_of(id_)])]
+        key = key_of(id_)
+        return self._blocks_of(connection, {key}).get(key, [])
 
     def block(self, number: int) -> Samples:
         """A block that `find` has just found something in."""
@@ -211,6 +226,8 @@ class Predictions:
     def forget(self, numbers: Iterable[int]) -> None:
         """Those blocks are gone."""
         gone = set(numbers)
+        # The oldest go first.
+        self._first = max(self._first, max(gone, default=0) + 1)
         for number in gone:
             self._held.pop(number, None)
         self._open = {group: each for group, each in self._open.items() if each not in gone}
@@ -240,6 +257,6 @@ def _stored(connection: Connection, numbers: set[int]) -> Iterator[tuple[int, by
         yield number, bytes(data)
 
 
-def keys_in(samples: Samples) -> list[int]:
-    """The keys of *samples*, each once."""
-    return [int(each) for each in np.unique(keys_of(samples.ids))]
+def places_in(samples: Samples, block: int) -> list[int]:
+    """Under which numbers the index has what is in *samples*, the content of *block*."""
+    return sorted({place_of(key, block) for key in keys_of(samples.ids).tolist()})

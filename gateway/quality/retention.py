@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import bindparam, delete, func, select, text
 
 from gateway.quality.block import unpack
-from gateway.quality.predictions import keys_in
+from gateway.quality.predictions import places_in
 from gateway.quality.tables import BLOCKS, JOINS, LABELS, PLACES
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def _taken(connection: Connection, blocks: list[_Block], before: float) -> Step:
     numbers = [block.id for block in blocks]
     if numbers:
         places = [
-            {"which": key, "where": block.id}
+            {"which": place, "where": block.id}
             for block in blocks
-            for key in keys_in(unpack(bytes(block.data)))
+            for place in places_in(unpack(bytes(block.data)), block.id)
         ]
         connection.execute(_LEAVE, places)
         connection.execute(delete(JOINS).where(JOINS.c.block.in_(numbers)))

@@ -55,7 +55,7 @@ BLOCKS: Final = Table(
 PLACES: Final = Table(
     "places",
     METADATA,
-    # See `gateway.quality.keys`: ids of one millisecond lie together.
+    # See `gateway.quality.keys`: what comes in together lies together.
     Column("key", BigInteger, primary_key=True, autoincrement=False),
     Column("block", BigInteger, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.edge.ids import new_id
-from gateway.quality.keys import Ids, dense, key_of, keys_of, time_of
+from gateway.quality.keys import Ids, dense, key_of, keys_of, place_of, places_of, time_of
 
 UUIDS = st.builds(lambda number: str(uuid.UUID(int=number)), st.integers(0, 2**128 - 1))
 
@@ -55,3 +55,29 @@ def test_an_id_says_when_it_was_made() -> None:
     assert abs(made - time.time()) < 60
     assert time_of(str(uuid.uuid4())) is None
     assert time_of("order-17") is None
+
+
+@given(
+    st.one_of(st.builds(new_id), st.text(max_size=20)),
+    st.integers(1, 10_000),
+    st.integers(0, 10_000),
+    st.integers(0, 10_000),
+)
+def test_what_is_in_a_block_is_looked_for_there(
+    id_: str, first: int, more: int, further: int
+) -> None:
+    """Whatever blocks there are before and behind it."""
+    key, block = key_of(id_), first + more
+    places = places_of(key, first, block + further)
+    assert place_of(key, block) in places
+    assert len(places) == len(set(places))
+    assert all(0 <= place < 2**63 for place in places)
+    # A UUIDv7 has one place, and never one of a hash.
+    assert (len(places) == 1 and places[0] < 2**62) or key >= 2**62
+
+
+def test_hashes_are_written_close_together() -> None:
+    """Those of one bucket lie behind all of the bucket before."""
+    keys = [key_of(str(each)) for each in range(1000)]
+    before, behind = ([place_of(key, block) for key in keys] for block in (511, 512))
+    assert max(before) < min(behind)
