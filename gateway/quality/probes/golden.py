@@ -131,9 +131,27 @@ def golden_of(
 def compare(golden: Golden, outputs: Sequence[Tensor]) -> Change:
     """What is different in *outputs*, which are answers to the same rows."""
     found = {tensor.name: tensor for tensor in outputs}
-    rows = golden.rows
     if fault := _unlike(golden, found):
-        return Change(rows, fault=fault)
+        return Change(golden.rows, fault=fault)
+    flipped, moved, largest = _changed(golden, found)
+    first = np.flatnonzero(flipped if flipped.any() else moved)[:_SHOWN].tolist()
+    shown = None if largest is None or not np.isfinite(largest) else largest
+    return Change(golden.rows, int(flipped.sum()), int(moved.sum()), tuple(first), shown)
+
+
+def changed_rows(golden: Golden, outputs: Sequence[Tensor]) -> list[int]:
+    """The rows of *outputs* that flipped or moved; none where nothing compares."""
+    found = {tensor.name: tensor for tensor in outputs}
+    if _unlike(golden, found):
+        return []
+    flipped, moved, _ = _changed(golden, found)
+    rows: list[int] = np.flatnonzero(flipped | moved).tolist()
+    return rows
+
+
+def _changed(golden: Golden, found: Mapping[str, Tensor]) -> tuple[Array, Array, float | None]:
+    """Rows that flipped, rows that only moved, both [rows] bool, and the greatest distance."""
+    rows = golden.rows
     flipped, moved, ties = (np.zeros(rows, dtype=bool) for _ in range(3))
     largest: float | None = None
     verdicts = False
@@ -158,30 +176,7 @@ def compare(golden: Golden, outputs: Sequence[Tensor]) -> Change:
     else:
         # Numbers are all that there is.
         flipped = moved.copy()
-    moved &= ~flipped
-    first = np.flatnonzero(flipped if flipped.any() else moved)[:_SHOWN].tolist()
-    shown = None if largest is None or not np.isfinite(largest) else largest
-    return Change(rows, int(flipped.sum()), int(moved.sum()), tuple(first), shown)
-
-
-def changed_rows(golden: Golden, outputs: Sequence[Tensor]) -> list[int]:
-    """The rows of *outputs* that flipped or moved, one by one; none where nothing compares."""
-    from gateway.wire.rows import taken  # noqa: PLC0415 - seldom needed
-
-    if compare(golden, outputs).same or _unlike(golden, {each.name: each for each in outputs}):
-        return []
-    found = []
-    for row in range(golden.rows):
-        alone = Golden(
-            golden.digest,
-            golden.at,
-            tuple([taken(tensor, [row]) for tensor in golden.outputs]),
-            golden.noise,
-            (0,) if row in golden.ties else (),
-        )
-        if not compare(alone, [taken(tensor, [row]) for tensor in outputs]).same:
-            found.append(row)
-    return found
+    return flipped, moved & ~flipped, largest
 
 
 def _unlike(golden: Golden, found: Mapping[str, Tensor]) -> str:
