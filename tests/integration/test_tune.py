@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -79,3 +81,36 @@ def test_a_model_that_does_not_load_is_said_in_one_line(
     assert err.startswith("infergate tune: the gateway does not start: ")
     assert "NoSuchExecutionProvider" in err
     assert err.count("\n") == 1
+
+
+_ORPHAN = """
+import asyncio, sys
+from gateway.lab.tune.document import Document
+from gateway.lab.tune.gateway_process import GatewayProcess
+from gateway.lab.tune.setting import Setting
+
+async def main():
+    async with GatewayProcess(Document.of_model("digits", sys.argv[1]).trial(Setting())) as gateway:
+        print(gateway.pid, flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.e2e
+def test_a_gateway_does_not_outlive_a_search_that_is_killed() -> None:
+    """Nothing can be done after SIGKILL, so that the kernel has to."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _ORPHAN, DIGITS], stdout=subprocess.PIPE, text=True
+    ) as search:
+        try:
+            assert search.stdout is not None
+            gateway = psutil.Process(int(search.stdout.readline()))
+            workers = gateway.children(recursive=True)
+        finally:
+            search.kill()
+    _, left = psutil.wait_procs([gateway, *workers], timeout=60)
+
+    assert workers
+    assert left == []

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
 _READY: Final = re.compile(rb"infergate: ready on (http://\S+) ")
+# As `python -m gateway`, and it ends with this process even where that is killed.
+_SERVE: Final = (
+    "import signal, sys; from gateway.wire.process import die_with_parent; "
+    "die_with_parent(by=signal.SIGTERM); from gateway.cli import main; sys.exit(main())"
+)
 # A model of gigabytes takes a minute to load and warm up.
 START_TIMEOUT: Final = 180.0
 # It drains for its grace, 10 s by default, before it ends by itself.
@@ -49,7 +54,7 @@ class GatewayProcess:
         try:
             with self._log.open("wb") as log:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "gateway", "serve", "-c", str(config),
+                    sys.executable, "-c", _SERVE, "serve", "-c", str(config),
                     stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
                     env={**os.environ, "TMPDIR": str(place)},
                 )  # fmt: skip
@@ -61,6 +66,11 @@ class GatewayProcess:
 
     async def __aexit__(self, *_: object) -> None:
         await self._end()
+
+    @property
+    def pid(self) -> int | None:
+        """Of its supervisor, while it runs."""
+        return None if self._process is None else self._process.pid
 
     @property
     def memory(self) -> int:
