@@ -30,6 +30,8 @@ STEADY: Final = 0.1
 _FEWEST_SECONDS: Final = 9
 # Three standard deviations: one run in some hundreds is called unsteady by chance.
 _SURE: Final = 3.0
+# So much more may be repeated than was asked for.
+_REPEATS: Final = 0.02
 # A wait in the generator's queue below this is none, in seconds.
 _WAIT: Final = 0.001
 
@@ -94,7 +96,9 @@ def _notes(run: Run) -> list[str]:
         notes.append(f"{run.ok} requests are too few for an upper bound of p99: 368 or more prove "
                      "one at 95 %")  # fmt: skip
     asked = run.plan.repeat
-    if asked is not None and run.offered and run.duplicates > asked + 0.02:
+    # Which input repeats is drawn for each request: so far the share is off by chance.
+    chance = _SURE * sqrt(0.25 / max(1, run.offered))
+    if asked is not None and run.offered and run.duplicates > asked + max(_REPEATS, chance):
         notes.append(
             f"{run.duplicates:.0%} of inputs were repeated, not {asked:.0%}: the data gives no "
             "more different ones"

@@ -91,6 +91,14 @@ def test_what_a_reader_should_know_is_noted(fields: dict[str, Any], says: str) -
     assert says in " ".join(run.notes)
 
 
+def test_a_share_of_repeats_is_off_by_chance() -> None:
+    """A few hundred draws do not give exactly half."""
+    half = Plan(url="", model="", repeat=0.5, duration=10.0)
+
+    assert judged(plan=half, duplicates=0.53, offered=209).notes == []
+    assert "repeated, not 50%" in judged(plan=half, duplicates=0.53, offered=20_000).notes[0]
+
+
 def seconds(medians: list[float]) -> list[Second]:
     """A timeline of these."""
     return [Second(second=place, p50=each) for place, each in enumerate(medians)]
