@@ -47,26 +47,6 @@ def hits_needed(misses: int, share: float, *, confidence: float = 0.99, drop: fl
     return high
 
 
-def misses_allowed(n: int, share: float, *, confidence: float = 0.99) -> int | None:
-    """The most misses among *n* requests that prove *share*; None where *n* are too few for any."""
-    _check(share)
-    _check(confidence)
-
-    def proves(misses: int) -> bool:
-        return pass_chance(n - misses, misses, share) <= 1 - confidence
-
-    if n < 1 or not proves(0):
-        return None
-    low, high = 0, n
-    while high - low > 1:
-        middle = (low + high) // 2
-        if proves(middle):
-            low = middle
-        else:
-            high = middle
-    return low
-
-
 def _check(share: float) -> None:
     if not 0 < share < 1:
         raise ValueError(f"{share}: expected a share between 0 and 1, such as 0.99")

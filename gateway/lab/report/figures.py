@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from math import log10
+from math import isfinite, log10
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from gateway.lab.load.histogram import Histogram
 from gateway.lab.report.document import Report
 from gateway.lab.report.fronts import front_figure
+from gateway.lab.report.intervals import percentile_interval
 from gateway.lab.report.loads import load_figures
 from gateway.lab.report.plot import Figure, axis, line, plain
 from gateway.lab.report.reading import response_of, service_of
@@ -73,6 +74,7 @@ def _percentiles(report: Report, response: Histogram) -> Figure:
         if x:
             traces.append(line(x, y, colour=colour, name=name, hover="%{y:.3g} ms"))
             notes.append(_end(name, x[-1], y[-1], colour, log_x=True))
+    traces += _ends_of(report, response)
     bounds = [] if report.held is None else report.held.slo.bounds
     marks = [
         {
@@ -91,7 +93,7 @@ def _percentiles(report: Report, response: Histogram) -> Figure:
         title="Response time by percentile",
         caption="Response time counts from the moment a request was meant to be sent, service time "
         "from when it was: the gap is what the generator's clients would have waited besides."
-        + (" Red: the SLO." if bounds else ""),
+        " Bars: 95 % intervals." * (len(report.runs) == 1) + (" Red: the SLO." if bounds else ""),
         data=[*traces, *marks],
         layout={
             "xaxis": axis(
@@ -105,6 +107,34 @@ def _percentiles(report: Report, response: Histogram) -> Figure:
             "annotations": _apart(notes),
         },
     )
+
+
+def _ends_of(report: Report, response: Histogram) -> list[dict[str, Any]]:
+    """Intervals at the usual percentiles, of a single run: where those of several lie is seen."""
+    if len(report.runs) != 1:
+        return []
+    found = [
+        (1 / (1 - q / 100), response.percentile(q), *percentile_interval(report.runs[0], q))
+        for q in (50, 90, 99, 99.9)
+    ]
+    kept = [one for one in found if isfinite(one[3])]
+    return [
+        {
+            "type": "scatter", "mode": "markers", "x": [x for x, *_ in kept],
+            "y": [value * 1e3 for _, value, *_ in kept],
+            "marker": {"color": "--blue", "size": 5},
+            "error_y": {
+                "type": "data", "symmetric": False, "thickness": 1.5, "width": 4,
+                "color": "--blue",
+                "array": [max(0.0, high - value) * 1e3 for _, value, _, high in kept],
+                "arrayminus": [max(0.0, value - low) * 1e3 for _, value, low, _ in kept],
+            },
+            "hovertemplate": [
+                f"{low * 1e3:.3g} to {high * 1e3:.3g} ms at 95 %<extra></extra>"
+                for _, _, low, high in kept
+            ],
+        }
+    ]  # fmt: skip
 
 
 def _end(name: str, x: float, y: float, colour: str, *, log_x: bool = False) -> dict[str, Any]:

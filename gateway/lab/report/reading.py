@@ -10,6 +10,7 @@ import msgspec
 from gateway.lab.load.histogram import Histogram
 from gateway.lab.report.document import Report
 from gateway.lab.search.point import Point
+from gateway.statistics.tails import hits_needed
 
 
 def points_of(report: Report) -> list[Point]:
@@ -149,4 +150,7 @@ def _held(report: Report) -> Iterator[tuple[bool | None, str]]:
         yield False, f"{held.slo} is broken: {judged.reason}"
     else:
         word = "kept" if judged.met else "broken"
-        yield judged.met, f"{held.slo} is {word} as counted, not proven: {judged.reason}"
+        least = max(hits_needed(0, 1 - one.allowed) for one in judged.conditions)
+        needed = f"a proof takes {least:,} independent requests at the least"
+        counted = f"{held.slo} is {word} as counted, not proven"
+        yield judged.met, f"{counted}: {judged.reason}; {needed}"
