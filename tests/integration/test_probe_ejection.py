@@ -96,9 +96,9 @@ def backend_of(serving: Serving, row: object) -> str:
         connection.close()
 
 
-async def probe(serving: Serving, **more: object) -> dict[str, Any]:
-    """A round now."""
-    status, answer = await asyncio.to_thread(serving.act, "/v1/probes", model="m", **more)
+async def probe(serving: Serving, model: str = "m", **more: object) -> dict[str, Any]:
+    """A round of *model* now."""
+    status, answer = await asyncio.to_thread(serving.act, "/v1/probes", model=model, **more)
     assert status == 200, answer
     found: dict[str, Any] = answer
     return found
