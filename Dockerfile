@@ -18,12 +18,15 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
 
 FROM python:3.11-slim
 RUN groupadd --gid 10001 infergate \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /srv/infergate infergate
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /srv/infergate infergate \
+    && install --directory --mode=0700 --owner=10001 --group=10001 /var/lib/infergate
 COPY --from=build /opt/infergate /opt/infergate
 WORKDIR /srv/infergate
 COPY models models
 COPY config config
 ENV PATH=/opt/infergate/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# The ledger of predictions and labels: mount a volume here that outlives the container.
+ENV STATE_DIRECTORY=/var/lib/infergate
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

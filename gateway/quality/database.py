@@ -76,7 +76,9 @@ class Unusable(Exception):
 def default_url(environment: Mapping[str, str]) -> str:
     """The file of the ledger where the configuration names none."""
     given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
-    state = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    # Without a home nothing can be written there, and the ledger says so in words.
+    home = environment.get("HOME", "").rstrip("/")
+    state = environment.get("XDG_STATE_HOME") or f"{home}/.local/state"
     directory = Path(given) if given else Path(state) / "infergate"
     return f"sqlite:///{directory / 'ledger.sqlite3'}"
 

@@ -129,10 +129,10 @@ def test_faults_of_postgresql_have_a_reason(state: str | None, reason: str) -> N
 
 def test_the_default_place_survives_a_restart(tmp_path: Path) -> None:
     """What systemd gives, else the user's directory for states."""
-    home = f"{Path.home()}/.local/state"
     for environment, directory in (
         ({"STATE_DIRECTORY": "/s/a:/s/b", "XDG_STATE_HOME": "/x"}, "/s/a"),
         ({"XDG_STATE_HOME": "/x"}, "/x/infergate"),
-        ({}, f"{home}/infergate"),
+        ({"HOME": "/home/ann"}, "/home/ann/.local/state/infergate"),
+        ({}, "/.local/state/infergate"),
     ):
         assert default_url(environment) == f"sqlite:///{directory}/ledger.sqlite3"
