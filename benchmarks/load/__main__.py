@@ -17,19 +17,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from benchmarks import machine, wrk
-from benchmarks.processes import Program, Server, find, free_port, python
+from benchmarks.load.targets import CORES, Turns, nginx, scripted
 from gateway.lab.load.fleet import Fleet
 from gateway.lab.load.measure import measure
 from gateway.lab.load.run import Plan, Run
@@ -43,16 +39,8 @@ QUANTILES = (85.0, 90.0, 95.0, 99.0, 99.9)
 # The rate at which the generator's own part of p99 is looked at.
 RATE = 5_000.0
 CONNECTIONS = 16
-# As they were before any of them was chosen.
-CORES = sorted(os.sched_getaffinity(0))
 _SPEC = TensorSpec("x", "FP32", (-1, 64))
 _STALL_SPEC = TensorSpec("x", "FP32", (-1, 8))
-_ANSWER = {
-    "model_name": "m",
-    "name": "m",
-    "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}],
-    "outputs": [{"name": "y", "datatype": "INT64", "shape": [1], "data": [1]}],
-}
 CLOSED = f"closed loop, {CONNECTIONS} in flight, different inputs"
 OPEN = f"open loop, Poisson {RATE:g}/s"
 EVEN = f"open loop, constant {RATE:g}/s"
@@ -78,66 +66,6 @@ class Cost:
 def expected(q: float) -> float:
     """The *q*-th percentile in seconds: a share STALL of requests waits evenly from 0 to STALL."""
     return max(0.0, STALL - (1 - q / 100))
-
-
-class Turns:
-    """Who runs before other programs; nobody where *wanted* is false."""
-
-    def __init__(self, *, wanted: bool) -> None:
-        self._wanted = wanted
-
-    def weigh(self, *pids: int) -> None:
-        """Their sessions get more of the cores."""
-        for pid in pids if self._wanted else ():
-            Path(f"/proc/{pid}/autogroup").write_text("-15")
-
-    @contextmanager
-    def idle_mostly(self, *pids: int) -> Iterator[None]:
-        """They, and what this process starts, run whenever they want to."""
-        real = (os.getpid(), *pids) if self._wanted else ()
-        for pid in real:
-            os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
-        try:
-            yield
-        finally:
-            for pid in real:
-                os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
-
-
-@contextmanager
-def scripted(*arguments: str) -> Iterator[tuple[str, int]]:
-    """The URL of the scripted server, on the second core, and its pid."""
-    command = [*pinned(1), *python("-m", "benchmarks.load.server", *arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stdout.readline() if process.stdout is not None else ""
-            yield f"http://127.0.0.1:{int(line)}", process.pid
-        finally:
-            process.kill()
-
-
-@contextmanager
-def nginx(directory: Path, turns: Turns) -> Iterator[Server]:
-    """An nginx with one worker that answers at once, on the second core; its port is in a file."""
-    port = free_port()
-    (directory / "port").write_text(str(port))
-    template = Path(__file__).parents[1] / "rivals" / "nginx-upstream.conf"
-    config = directory / "nginx.conf"
-    config.write_text(
-        template.read_text().format(
-            directory=directory, upstream_port=port, body=json.dumps(_ANSWER)
-        )
-    )
-    argv = [*pinned(1), find("nginx"), "-c", str(config), "-p", str(directory)]
-    with Server([Program(argv)], log=directory / "log") as server:
-        server._await(directory / "upstream.pid")  # noqa: SLF001 - what Program.after does
-        turns.weigh(*server.tree())
-        yield server
-
-
-def pinned(core: int) -> list[str]:
-    """What runs a command on one core, where there are two."""
-    return ["taskset", "--cpu-list", str(CORES[core])] if len(CORES) > 1 else []
 
 
 def plan(url: str, **fields: object) -> Plan:

@@ -17,8 +17,9 @@ from gateway.lab.load.conversation import Job
 from gateway.lab.load.environment import environment
 from gateway.lab.load.fleet import Fleet, Watch
 from gateway.lab.load.histogram import Histogram
+from gateway.lab.load.merge import merged
 from gateway.lab.load.recorder import Tally
-from gateway.lab.load.run import Health, Plan, Run
+from gateway.lab.load.run import Plan, Run
 from gateway.lab.load.schedule import read_trace
 from gateway.lab.load.server import Server, growth
 from gateway.lab.load.source import is_bodies, templates
@@ -267,46 +268,12 @@ class _Measuring:
         # Instants of this process's clock as Unix time.
         began = watch.window or perf_counter_ns()
         started = time.time() - (perf_counter_ns() - began) / 1e9
-        health: list[Health] = [each.health for each in done]
+        health = [each.health for each in done]
         return merged(
             self._plan, tally, health,
             seconds=seconds, started=started, warmup=max(0.0, (began - watch.start) / 1e9),
             rows=self._made[0].count,
         )  # fmt: skip
-
-
-def merged(
-    plan: Plan,
-    tally: Tally,
-    health: list[Health],
-    *,
-    seconds: float,
-    started: float,
-    warmup: float,
-    rows: int,
-) -> Run:
-    """The run of *plan* that was counted in *tally*."""
-    timeline = [tally.timeline[second] for second in sorted(tally.timeline)]
-    # Answers that came after the window are in no second of it.
-    timeline = [each for each in timeline if each.second < seconds]
-    for each in timeline:
-        each.p50, each.p99 = each.response.percentile(50), each.response.percentile(99)
-    run = Run(
-        plan=plan, started=started, seconds=seconds, warmup=warmup, timeline=timeline,
-        duplicates=tally.duplicates / tally.offered if tally.offered else 0.0,
-        rows=tally.ok * rows, health=health,
-        **{
-            name: getattr(tally, name)
-            for name in (
-                "offered", "sent", "answered", "ok", "errors", "statuses", "response", "service",
-                "lag", "waited", "failed", "server_timing", "cache", "bytes_sent",
-                "bytes_received", "connects",
-            )
-        },
-    )  # fmt: skip
-    run.environment.backends = tally.backends
-    run.environment.model_digest = max(tally.digests, key=tally.digests.__getitem__, default="")
-    return run
 
 
 def _nothing(_: Progress) -> None:
