@@ -134,6 +134,9 @@ class Generator:
         now = perf_counter_ns()
         if now < self.recorder.end:
             self.recorder.end = max(now, self.recorder.begin)
+        if self._schedule is not None and self._offering and patience:
+            # What was due before the stop belongs to the run.
+            self._send_due()
         self._finish()
 
     def health(self) -> Health:
@@ -243,7 +246,10 @@ class Generator:
             self._longest_turn = 0
         if now >= end and self._ended == (0, 0):
             self._ended = (now, process_time_ns())
-        if now >= end:
+        if now >= end and self._offering:
+            # After a pause the last ones may still be due: they are late, but not left out.
+            if self._schedule is not None:
+                self._send_due()
             # A schedule may have nothing due until long after the end.
             self._finish()
         self._sender.expire(now)

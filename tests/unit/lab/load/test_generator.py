@@ -58,19 +58,38 @@ class Instant:
         """Nor to close."""
 
 
-async def ran(
+def generating(
     sender: Instant, schedule: Iterator[int] | None, *, duration: float, concurrency: int = 1
-) -> tuple[Generator, int]:
-    """A whole run from now, and when it began."""
+) -> Generator:
+    """What offers to *sender*."""
     supply = Supply([Template(b"", b"x")], repeat=None)
-    generator = Generator(
+    return Generator(
         sender, supply, sender.recorder,
         schedule=schedule, duration=duration, concurrency=concurrency,
     )  # fmt: skip
-    start = perf_counter_ns() + 5 * MS
+
+
+async def ran(
+    sender: Instant, schedule: Iterator[int], *, duration: float, late: int = 0
+) -> tuple[Generator, int]:
+    """A whole run from now, or from *late* nanoseconds ago, and when it began."""
+    generator = generating(sender, schedule, duration=duration)
+    start = perf_counter_ns() - late
     generator.begin(start)
     await generator.run(start, patience=1.0)
     return generator, start
+
+
+async def stopped(sender: Instant, schedule: Iterator[int] | None, number: int = 1) -> Generator:
+    """A run that would take an hour, stopped after its 20th request."""
+    generator = generating(sender, schedule, duration=3600.0, concurrency=number)
+    start = perf_counter_ns()
+    generator.begin(start)
+    running = asyncio.create_task(generator.run(start, patience=3600.0))
+    await sender.twenty.wait()
+    generator.stop(0.0)
+    await running
+    return generator
 
 
 async def test_every_instant_within_the_window_is_offered_once() -> None:
@@ -96,41 +115,63 @@ async def test_a_schedule_without_more_ends_with_the_window() -> None:
     assert generator.recorder.tally.offered == 1
 
 
+async def test_a_generator_that_woke_too_late_leaves_nothing_out() -> None:
+    """What was due while it was not running is sent, late, and counted as late."""
+    sender = Instant(Recorder())
+
+    generator, start = await ran(
+        sender, (number * MS for number in count()), duration=0.05, late=1_000 * MS
+    )
+
+    assert sender.offered == [start + number * MS for number in range(50)]
+    assert generator.recorder.tally.lag.minimum > 0.9
+    assert generator.health().late == 50
+
+
+async def test_the_beat_leaves_nothing_out_either() -> None:
+    """It may see the end of the window before the alarm has rung."""
+    sender = Instant(Recorder())
+    generator = generating(sender, iter([0, 1 * MS, 90 * MS]), duration=0.05)
+    start = perf_counter_ns()
+    generator.begin(start)
+    running = asyncio.create_task(generator.run(start, patience=1.0))
+    # The first turn of the run, and then the loop stands still until the window is over.
+    await asyncio.sleep(0)
+    while perf_counter_ns() < start + 60 * MS:
+        pass
+    generator._beat()
+    await running
+
+    assert sender.offered == [start, start + 1 * MS]
+
+
 async def test_a_closed_loop_keeps_its_number_in_flight() -> None:
     """Never more, and it goes on as soon as one is answered."""
     sender = Instant(Recorder())
 
-    generator, _ = await ran(sender, None, duration=0.05, concurrency=3)
+    generator = await stopped(sender, None, 3)
 
     assert sender.most == 3
-    assert generator.recorder.tally.offered > 3
+    assert generator.recorder.tally.offered >= 20
 
 
 async def test_a_closed_loop_pauses_where_nobody_is_there() -> None:
     """A host that refuses connections is not asked as fast as it can refuse."""
     sender = Instant(Recorder(), code=CODES["connect"])
+    began = perf_counter_ns()
 
-    generator, _ = await ran(sender, None, duration=0.2, concurrency=2)
+    generator = await stopped(sender, None, 4)
 
-    # A pause of 50 ms after each: five each at most, with one begun at the end.
-    assert 2 <= generator.recorder.tally.offered <= 12
+    # Four at a time, with a pause of 50 ms between: 20 take four pauses.
+    assert perf_counter_ns() - began > 4 * 49 * MS
     assert generator.recorder.tally.errors.keys() == {"connect"}
 
 
 async def test_a_stopped_run_keeps_what_it_has() -> None:
     """The window ends when it is stopped."""
     sender = Instant(Recorder())
-    supply = Supply([Template(b"", b"x")], repeat=None)
-    generator = Generator(
-        sender, supply, sender.recorder,
-        schedule=(number * MS for number in count()), duration=3600.0,
-    )  # fmt: skip
-    start = perf_counter_ns()
-    generator.begin(start)
-    running = asyncio.create_task(generator.run(start, patience=3600.0))
-    await sender.twenty.wait()
-    generator.stop(0.0)
-    await running
+
+    generator = await stopped(sender, (number * MS for number in count()))
 
     tally = generator.recorder.tally
     assert 20 <= tally.offered < 5_000
