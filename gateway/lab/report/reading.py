@@ -22,7 +22,7 @@ def points_of(report: Report) -> list[Point]:
     if report.limit is not None:
         points += [one.point for one in report.limit.probes]
         points += [
-            msgspec.structs.replace(one, name="confirmation")
+            msgspec.structs.replace(one, name="winner")
             for each in report.limit.confirmations
             for one in each.points
         ]
