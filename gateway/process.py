@@ -139,7 +139,7 @@ class GatewayProcess:
             # What was started, which the command line may have said.
             processes=1 if outstanding is None else outstanding.processes,
         )
-        self._labels = Labels(labels_socket(runtime))
+        self._labels = Labels(labels_socket(runtime), takes=lambda: self._gateway.takes_labels)
         self._stop = asyncio.Event()
 
     def __repr__(self) -> str:

@@ -118,6 +118,12 @@ class Gateway:
     def __repr__(self) -> str:
         return f"<Gateway {self.generation.number} {list(self.models.values())} {self.gate!r}>"
 
+    @property
+    def takes_labels(self) -> bool:
+        """Whether any model keeps predictions, so that labels find something."""
+        sections = self.config.models.values()
+        return any(each.quality is not None or bool(each.shadow) for each in sections)
+
     def make_model(
         self, name: str, section: ModelConfig, pool: Pool, *, before: Batch | None = None
     ) -> Model:

@@ -19,10 +19,10 @@ from gateway.config import load
 from gateway.control.actions import Actions
 from gateway.control.app import AdminApi
 from gateway.control.cache_view import cache_view
+from gateway.control.later import Later
 from gateway.control.masking import shown
 from gateway.control.operations import Operations
 from gateway.control.publisher import Publisher
-from gateway.control.quality import Quality
 from gateway.control.watching import watch
 from gateway.errors import ConfigError
 from gateway.telemetry import CONTENT_TYPE, Board, Telemetry, report_process
@@ -34,6 +34,8 @@ from gateway.wire.runtime import metrics_directory
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine, Iterable, Sequence
+
+    from gateway.control.quality import Quality
 
 BAD_INPUT = 2
 
@@ -63,9 +65,15 @@ def main(arguments: Sequence[str]) -> int:
     operations = Operations(
         options.config, config, publisher, runtime=options.runtime, telemetry=telemetry
     )
-    quality = Quality(
-        operations, runtime=options.runtime, telemetry=telemetry, metrics=board.merged
-    )
+
+    def quality() -> Quality:
+        from gateway.control import quality as loaded  # noqa: PLC0415 - see Later
+
+        return loaded.Quality(
+            operations, runtime=options.runtime, telemetry=telemetry, metrics=board.merged
+        )
+
+    later = Later(quality, operations)
     api = AdminApi(
         runtime=options.runtime,
         config=lambda: shown(operations.config),
@@ -78,8 +86,8 @@ def main(arguments: Sequence[str]) -> int:
         actions=Actions(operations),
     )
     app = api.application()
-    quality.add_to(app)
-    work = (publisher.run, operations.run, partial(watch, operations), board.run, quality.run)
+    later.add_to(app)
+    work = (publisher.run, operations.run, partial(watch, operations), board.run, later.run)
     uvloop.run(serve(app, listening, operations, work))
     return 0
 

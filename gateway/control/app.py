@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from gateway import __version__
-from gateway.control import actions, quality
+from gateway.control import actions, quality_paths
 from gateway.control.answers import NO_STORE, Refused, as_json
 from gateway.control.state import backends, read_states
 
@@ -79,7 +79,7 @@ class AdminApi:
             {
                 "name": "infergate",
                 "version": __version__,
-                "paths": {**PATHS, **quality.PATHS, **actions.PATHS},
+                "paths": {**PATHS, **quality_paths.PATHS, **actions.PATHS},
             }
         )
 

@@ -29,16 +29,6 @@ if TYPE_CHECKING:
     from gateway.quality.ledger import Ledger
     from gateway.stages.candidate_options import CandidateConfig
 
-PATHS: Final = {
-    "/v1/candidates": "the candidate of each model that has one, and how far it has come",
-    "/v1/candidates/{model}/decision": "what is decided of it now, with all evidence",
-    "/v1/candidates/{model}/promote": 'POST {"share": number, "force": true | false}',
-    "/v1/candidates/{model}/rollback": "POST: the model answers all again, at once",
-    "/v1/candidates/{model}/hold": 'POST {"held": true | false}: nothing moves it by itself',
-    "/v1/label-requests": "rows whose label can change a decision, and a few at random",
-    "/v1/audit": "what was done, by whom, the newest first",
-}
-
 # Who did it, as the audit log has it: the admin port knows no users.
 Actor = Annotated[str, msgspec.Meta(max_length=128)]
 _MOST: Final = 1000

@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-PATHS: Final = {
-    "/v1/quality": "how right the answers of every model are",
-    "/v1/quality/{model}": "every figure of a model; window, role, name, digest, endpoint, slice, "
-    "average, ci, level, beta, zero_division, settled",
-}
 # A label shows at once to whoever asks; alarms and gauges are looked at this often.
 SECONDS: Final = 0.5
 # Marks and alarms are kept this often, and at the end.

@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from gateway.control import candidate_api, shadow_api
 from gateway.control.answers import as_json
 from gateway.control.candidate_api import CandidateApi
 from gateway.control.candidates import Candidates
 from gateway.control.drifting.follow import Follow
-from gateway.control.drifting.routes import PATHS as DRIFT_PATHS
 from gateway.control.drifting.routes import DriftRoutes
-from gateway.control.figures import PATHS as FIGURE_PATHS
 from gateway.control.figures import Figures
 from gateway.control.probing.memory import Memory
 from gateway.control.probing.rounds import Rounds
-from gateway.control.probing.routes import PATHS as PROBE_PATHS
 from gateway.control.probing.routes import Routes as ProbeRoutes
 from gateway.control.probing.schedule import Schedule
 from gateway.control.shadow_api import ShadowApi
@@ -50,15 +46,6 @@ if TYPE_CHECKING:
     from gateway.telemetry import Telemetry
     from gateway.telemetry.snapshot import Snapshot
     from gateway.wire.samples import Message
-
-PATHS: Final = {
-    "/v1/ledger": "whether predictions and labels can be kept",
-    **FIGURE_PATHS,
-    **PROBE_PATHS,
-    **candidate_api.PATHS,
-    **shadow_api.PATHS,
-    **DRIFT_PATHS,
-}
 
 
 class Quality:
@@ -129,11 +116,13 @@ class Quality:
             notify=lambda told: self.webhooks.notify(drift_event(told)),
         )
         self._follow()
-        self._keep_up()
+        self.webhooks.follow(operations.config.webhooks)
         operations.on_change(self._keep_up)
 
     def _keep_up(self) -> None:
         """Take over what a reload has changed."""
+        if wanted(self._operations.config):
+            self.hub.open()
         self.webhooks.follow(self._operations.config.webhooks)
 
     def __repr__(self) -> str:

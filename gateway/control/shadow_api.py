@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-PATHS: Final = {
-    "/v1/shadows": (
-        'how much is mirrored; POST {"model": name, "shadow": name, "sample": number | null}'
-    ),
-}
-
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """*sample* of the requests to *model* is to be mirrored to *shadow*; None: as configured."""

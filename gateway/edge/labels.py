@@ -17,12 +17,13 @@ from urllib.parse import parse_qs
 import msgspec
 
 from gateway.edge.multipart import boundary_of, parts_of
-from gateway.errors import InvalidRequest, LabelsUnavailable, TooLarge
+from gateway.errors import InvalidRequest, LabelsUnavailable, ModelNotFound, TooLarge
 from gateway.exchange import JSON, Answer
-from gateway.wire.labels import LARGEST, LENGTH, LONGEST, Posted, answered, packed
+from gateway.wire.labels import LARGEST, LENGTH, LONGEST, NOBODY, Posted, answered, packed
 from gateway.wire.orders import reachable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from gateway.wire.labels import Answered
@@ -42,10 +43,14 @@ def is_labels(target: bytes) -> bool:
 
 
 class Labels:
-    """The way to the control process that listens at *path*, connected with the first labels."""
+    """The way to the control process that listens at *path*, connected with the first labels.
 
-    def __init__(self, path: Path) -> None:
+    *takes* says whether any model takes labels.
+    """
+
+    def __init__(self, path: Path, *, takes: Callable[[], bool] = lambda: True) -> None:
         self._path = path
+        self._takes = takes
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Answered]] = {}
         self._bytes = 0
@@ -59,8 +64,10 @@ class Labels:
     async def answer(self, target: bytes, content_type: str, tenant: str, body: Buffer) -> Answer:
         """What the control process says to the labels in *body*.
 
-        Raises InvalidRequest, TooLarge and LabelsUnavailable.
+        Raises InvalidRequest, TooLarge, LabelsUnavailable, and ModelNotFound where none takes any.
         """
+        if not self._takes():
+            raise ModelNotFound(NOBODY)
         query = parse_qs(target.partition(b"?")[2].decode("ascii", "replace"))
         model = query.get("model", [""])[-1]
         if content_type[: len(_FORM)].lower() == _FORM:

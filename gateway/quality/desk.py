@@ -13,7 +13,7 @@ import msgspec
 from gateway.quality.database import Unusable
 from gateway.quality.items import BadLabels, Read, Refused, read_csv, read_json, read_lines
 from gateway.quality.labels import Result
-from gateway.wire.labels import LENGTH, LONGEST, Answered, Posted, packed, posted
+from gateway.wire.labels import LENGTH, LONGEST, NOBODY, Answered, Posted, packed, posted
 from gateway.wire.orders import listen_for_orders
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Desk:
     async def answer(self, message: Posted) -> tuple[int, dict[str, Any]]:
         """Status and document: 200, 207 where some items were refused, 400 where all were."""
         if not self._takes():
-            return 404, {"error": "no model here takes labels; give one a section quality"}
+            return 404, {"error": NOBODY}
         try:
             if len(message.body) > _LARGE:
                 items = await asyncio.to_thread(_items, message)

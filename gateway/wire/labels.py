@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+# What is said where no model keeps predictions.
+NOBODY: Final = "no model here takes labels; give one a section quality"
 LENGTH: Final = struct.Struct("<I")
 # The largest body of labels, in bytes; some 800,000 labels as JSON.
 LARGEST: Final = 64 << 20

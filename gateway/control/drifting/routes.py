@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
     from gateway.control.drifting.follow import Follow
 
-PATHS: Final = {
-    "/v1/drift": "whether what models are asked and say is like their reference",
-    "/v1/drift/{model}": "the same, feature by feature; ?window=1h|24h",
-    "/v1/drift/{model}/reset": "POST: begin anew, and learn a reference where no file has one",
-}
 SCHEMA_VERSION: Final = 1
 
 

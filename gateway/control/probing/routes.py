@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from gateway.control.probing.schedule import Schedule
     from gateway.quality.probes.report import Round
 
-PATHS: Final = {
-    "/v1/probes": 'sets that are asked again and again, and their rounds; POST {"model": name, '
-    '"file": path, "accept": true | false} runs one now',
-}
 SCHEMA_VERSION: Final = 1
 
 
