@@ -116,8 +116,10 @@ def _parts(parts: list[dict[str, Any]]) -> Table:
     table = _table("endpoint or slice", "value", "interval", "labels", "predictions")
     for one in parts:
         figure = one["figure"]
+        # What a cache has answered names no endpoint.
+        name = one["name"] or "(the cache)"
         table.add_row(
-            one["name"], _number(figure["value"]), _ends(figure), str(one["labelled"]),
+            name, _number(figure["value"]), _ends(figure), str(one["labelled"]),
             str(one["predictions"]),
         )  # fmt: skip
     return table
