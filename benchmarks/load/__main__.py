@@ -4,8 +4,8 @@
     python -m benchmarks.load [--rounds 5] [--seconds 1] [--stall-rounds 3] [--stall-seconds 10]
 
 Stalls: a server that answers nothing for 200 ms of every second, whose percentiles are known, under
-an open loop, a closed loop, and wrk. Cost: the generator and wrk in alternating rounds on one core,
-against nginx on the other, which answers the same bytes to everything. Prints Markdown.
+an open loop, a closed loop, wrk and hey. Cost: the generator and wrk in alternating rounds on one
+core, against nginx on the other, which answers the same bytes to everything. Prints Markdown.
 
 On a machine that others use, ``--first`` (as root) has the kernel run generator, wrk and servers
 alike before other programs: by the weight of their sessions, and what is idle most of the time
@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import machine, wrk
+import numpy as np
+
+from benchmarks import hey, machine, wrk
 from benchmarks.load.targets import CORES, Turns, nginx, scripted
 from gateway.lab.load.fleet import Fleet
 from gateway.lab.load.measure import measure
@@ -83,6 +85,13 @@ def request(url: str, directory: Path, spec: TensorSpec) -> Path:
     return made
 
 
+def _body(requests: Path) -> Path:
+    """The body of the request in *requests*, in a file of its own."""
+    made = requests.with_name("body")
+    made.write_bytes((requests / "0").read_bytes().partition(b"\r\n\r\n")[2])
+    return made
+
+
 async def stalls(fleet: Fleet, rounds: int, seconds: float, turns: Turns) -> list[str]:
     """The table of percentiles under stalls."""
     names: dict[str, dict[str, object]] = {
@@ -101,6 +110,7 @@ async def stalls(fleet: Fleet, rounds: int, seconds: float, turns: Turns) -> lis
                 runs[name].append(run)
         requests = request(url, Path(made), _STALL_SPEC)
         load = wrk.run(url, requests, 1, connections=4, seconds=seconds)
+        times = hey.run(url, _body(requests), connections=4, seconds=seconds)
     lines = [
         "| ms | " + " | ".join(f"p{q:g}" for q in QUANTILES) + " | send lag p99 |",
         "| --- |" + " ---: |" * (len(QUANTILES) + 1),
@@ -116,6 +126,8 @@ async def stalls(fleet: Fleet, rounds: int, seconds: float, turns: Turns) -> lis
         lines.append(f"| {name}, {verdict}, n {run.ok} | " + " | ".join(cells) + " |")
     wrk_cells = ["", "", "", f"{load.p99_ms:.1f}", "", ""]
     lines.append(f"| wrk, 4 connections, n {load.requests} | " + " | ".join(wrk_cells) + " |")
+    hey_cells = [f"{np.percentile(times, q) * 1e3:.1f}" for q in QUANTILES]
+    lines.append(f"| hey, 4 connections, n {len(times)} | " + " | ".join(hey_cells) + " | |")
     even = chosen["open, constant"]
     worst = max(abs(even.percentile(q) / expected(q) - 1) for q in QUANTILES)
     every = [
