@@ -132,7 +132,7 @@ def test_the_default_place_survives_a_restart(tmp_path: Path) -> None:
     for environment, directory in (
         ({"STATE_DIRECTORY": "/s/a:/s/b", "XDG_STATE_HOME": "/x"}, "/s/a"),
         ({"XDG_STATE_HOME": "/x"}, "/x/infergate"),
-        ({"HOME": "/home/ann"}, "/home/ann/.local/state/infergate"),
+        ({"HOME": "/u/ann"}, "/u/ann/.local/state/infergate"),
         ({}, "/.local/state/infergate"),
     ):
         assert default_url(environment) == f"sqlite:///{directory}/ledger.sqlite3"
