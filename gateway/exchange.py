@@ -67,24 +67,32 @@ class Answer(msgspec.Struct, eq=False, gc=False):
         return f"<Answer {self.status} {self.error} {len(self.body)} bytes>"
 
 
+class Counted(Protocol):
+    """Where something is counted."""
+
+    value: float
+
+
 class Repeat(Protocol):
     """An answer that the very same bytes may be given again, past the stages.
 
     *body* is the answer's; *left* and *age*, seconds, are for how long it is good still and how old
-    it is, as of the last `find`. `Observe` sets *count_request*, which takes the seconds of one.
+    it is, as of the last `find`. `Observe` sets where requests of its kind are counted, and who
+    takes the *seconds* of each.
     """
 
     body: bytes
     left: float
     age: float
-    count_request: Callable[[float], None]
+    requests: Counted
+    seconds: Callable[[float], None]
 
     def find(self, now: float) -> bool:
         """Whether it is still what the stages would give at the instant *now*."""
         ...
 
     def given(self, lookup: float) -> None:
-        """It was given again; finding it took *lookup* seconds."""
+        """It was given again; finding it, and all of the request, took *lookup* seconds."""
         ...
 
 

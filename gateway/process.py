@@ -198,7 +198,7 @@ class GatewayProcess:
                 self._gateway.run(),
                 self._board.run(),
                 self._publish_state(),
-                sample_loop_lag(telemetry.loop_lag_seconds.cell(), also=self._lag.observe),
+                sample_loop_lag(telemetry.loop_lag_seconds.cell(), also=self._lagged),
                 self._guard.run(),
                 lane.sweep(),
                 self._ear.run(),
@@ -216,6 +216,11 @@ class GatewayProcess:
             await self._announce_when_up(up, stopped)
             await stopped
             await self._drain(accepting, lane, fallback, server.grace)
+
+    def _lagged(self, seconds: float) -> None:
+        """A timer was late by so much, which it is several times a second."""
+        self._lag.observe(seconds)
+        self._telemetry.settle()
 
     @staticmethod
     async def _announce_when_up(up: asyncio.Task[None], stopped: asyncio.Task[Any]) -> None:

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from gateway.edge.ids import new_id
-from gateway.edge.respond import again, fixed_lines
+from gateway.edge.respond import again, aged_lines, fixed_lines
 
 if TYPE_CHECKING:
     from gateway.exchange import Answer, Exchange, Repeat
@@ -23,12 +23,15 @@ _OVERHEAD: Final = 700
 class Repeated:
     """What one request is answered with again: the *repeat*, and the lines that stay the same."""
 
-    __slots__ = ("_lead", "_repeat", "_tail", "size")
+    __slots__ = ("_aged", "_lead", "_repeat", "_tail", "_until", "size")
 
     def __init__(self, repeat: Repeat, lead: str, tail: str, size: int) -> None:
         self._repeat = repeat
         self._lead = lead
         self._tail = tail
+        # The lines that tell of its age, in whole seconds, and until when they are true.
+        self._aged = ""
+        self._until = 0.0
         self.size = size
 
     def __repr__(self) -> str:
@@ -41,19 +44,19 @@ class Repeated:
         if not repeat.find(arrived):
             return None
         now = perf_counter()
-        seconds = now - arrived
-        repeat.given(seconds)
-        repeat.count_request(seconds)
-        head = again(
-            self._lead,
-            self._tail,
-            new_id(),
-            left=repeat.left,
-            age=repeat.age,
-            lookup=seconds,
-            now=now,
+        lookup = now - arrived
+        repeat.given(lookup)
+        if arrived >= self._until:
+            self._age(arrived)
+        return (
+            again(self._lead, self._aged, self._tail, id_=new_id(), lookup=lookup, now=now)
+            + repeat.body
         )
-        return head + repeat.body
+
+    def _age(self, now: float) -> None:
+        left, age = self._repeat.left, self._repeat.age
+        self._aged = aged_lines(left, age)
+        self._until = now + min(left % 1, 1 - age % 1)
 
 
 class Repeats:

@@ -31,6 +31,9 @@ REASON: Final = {status.value: status.phrase for status in HTTPStatus} | {
 }
 _STATUS: Final = {status: f"HTTP/1.1 {status} {reason}\r\n" for status, reason in REASON.items()}
 _JSON_LINE: Final = f"{JSON[0]}: {JSON[1]}\r\n"
+# Milliseconds as text, by microseconds: formatting a number takes as long as finding an answer.
+_BRIEF: Final = tuple(f"{each / 1e3:.3f}" for each in range(100))
+_BRIEFLY: Final = 99e-6
 
 # The text of the running second, and the instant of `time.perf_counter` at which it ends.
 _date = ""
@@ -46,13 +49,6 @@ _USUAL: Final = (
     "X-Inference-Id: %s\r\n"
     "%sServer-Timing: queue;dur=%.3f, preprocess;dur=%.3f, infer;dur=%.3f, total;dur=%.3f\r\n"
     "%sContent-Length: %d\r\n%s\r\n"
-)
-
-# The same lines again, for an answer that is in the cache still.
-_AGAIN: Final = (
-    "%sX-Request-Id: %s\r\nX-Inference-Id: %s\r\n"
-    f"Cache-Status: {SERVER}; hit; ttl=%d\r\nAge: %d\r\n"
-    "Server-Timing: cache;dur=%.3f, total;dur=%.3f\r\n%s%s\r\n"
 )
 
 
@@ -93,16 +89,22 @@ def fixed_lines(exchange: Exchange, answer: Answer) -> tuple[str, str]:
     return lead, f"{_origin('', exchange.trace.digest)}Content-Length: {len(answer.body)}\r\n"
 
 
-def again(
-    lead: str, tail: str, id_: str, *, left: float, age: float, lookup: float, now: float
-) -> bytes:
+def aged_lines(left: float, age: float) -> str:
+    """The lines that tell of a hit that is *age* seconds old, and fresh for *left* more."""
+    return f"{_cache_status(f'hit; ttl={int(left)}')}Age: {int(age)}\r\n"
+
+
+def again(lead: str, aged: str, tail: str, *, id_: str, lookup: float, now: float) -> bytes:
     """The head that `render` makes of a hit at the instant *now*, of lines that are known.
 
-    *left* and *age* are those of the entry, *lookup* what finding it took; all are seconds.
+    *lookup* is what finding the answer took, in seconds, and all that it took.
     """
-    took = lookup * 1e3
+    took = _BRIEF[int(lookup * 1e6 + 0.5)] if lookup < _BRIEFLY else f"{lookup * 1e3:.3f}"
     date = _date if now < _date_until else _date_line(now)
-    return (_AGAIN % (lead, id_, id_, left, age, took, took, tail, date)).encode("latin-1")
+    return (
+        f"{lead}X-Request-Id: {id_}\r\nX-Inference-Id: {id_}\r\n{aged}"
+        f"Server-Timing: cache;dur={took}, total;dur={took}\r\n{tail}{date}\r\n"
+    ).encode("latin-1")
 
 
 def headers(exchange: Exchange, answer: Answer) -> list[tuple[str, str]]:

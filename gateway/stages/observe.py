@@ -24,11 +24,6 @@ class _Cells:
 
     __slots__ = ("cache_hit", "overhead", "request", "requests")
 
-    def repeated(self, seconds: float) -> None:
-        """An answer from the cache was given again, in *seconds*."""
-        self.requests.value += 1
-        self.cache_hit(seconds)
-
     def __init__(self, model: str, protocol: str, status: int, telemetry: Telemetry) -> None:
         self.request = telemetry.request_seconds.cell(model).observe
         self.cache_hit = telemetry.cache_hit_seconds.cell(model).observe
@@ -101,7 +96,8 @@ class Observe:
             if self._samples:
                 exchange.repeat = None
             else:
-                exchange.repeat.count_request = cells.repeated
+                exchange.repeat.requests = cells.requests
+                exchange.repeat.seconds = cells.cache_hit
         if trace.age is None:
             cells.request(seconds)
             upstream = (trace.far or trace).upstream

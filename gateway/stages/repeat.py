@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.exchange import Counted
     from gateway.stages.infer import Served
     from gateway.stages.payoff import Payoff
     from gateway.stages.questions import Questions
@@ -32,8 +33,8 @@ class CachedRepeat:
 
     __slots__ = (
         "_cached", "_epoch", "_find", "_hits", "_info", "_key", "_models", "_name", "_observe",
-        "_payoff", "_questions", "_saved", "_upkeep", "age", "body",
-        "count_request", "left",
+        "_payoff", "_questions", "_saved", "_upkeep", "age", "body", "left",
+        "requests", "seconds",
     )  # fmt: skip
 
     def __init__(
@@ -64,7 +65,8 @@ class CachedRepeat:
         # What the answer's body is, set by `Infer`.
         self.body: bytes
         self.left = self.age = 0.0
-        self.count_request: Callable[[float], None]
+        self.requests: Counted
+        self.seconds: Callable[[float], None]
 
     def __repr__(self) -> str:
         return f"<CachedRepeat {self._key.hex()}>"
@@ -116,3 +118,5 @@ class CachedRepeat:
         payoff.spent += lookup
         payoff.lookups += 1
         payoff.hits += 1.0
+        self.requests.value += 1
+        self.seconds(lookup)

@@ -68,7 +68,7 @@ class HistogramCell:
     *bounds* are inclusive upper limits in ascending order; what is above the last one is counted
     too. `observe` only puts a value aside, at a third of what finding its bucket costs: whoever
     reads the cell has all of them sorted at once. A process that observes must therefore read now
-    and then; the board does so every second.
+    and then, or `settle`; the board reads every second.
     """
 
     __slots__ = ("_aside", "_counts", "_sum", "bounds", "observe")
@@ -99,6 +99,11 @@ class HistogramCell:
     def numbers(self) -> list[float]:
         """The sum, then the count of each bucket."""
         return [self.sum, *self.counts]
+
+    def settle(self) -> None:
+        """Sort what was put aside, where it is much; a hundred thousand at once would be felt."""
+        if len(self._aside) >= _MANY:
+            self._sort()
 
     def add(self, numbers: Sequence[float]) -> None:
         """Add an earlier sum and counts."""

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from gateway.edge.repeats import LONGEST, Repeats
-from gateway.exchange import JSON_ALONE, Answer, Exchange
+from gateway.exchange import JSON_ALONE, Answer, Counted, Exchange
 from gateway.stages.gate import Gate
+from gateway.telemetry.cells import SumCell
 from gateway.wire.message import NEVER
 from tests.support.lane import Scene, post
 
@@ -23,7 +24,8 @@ class ScriptedRepeat:
         self.holds = True
         self.left, self.age = 41.9, 7.9
         self.counted: list[float] = []
-        self.count_request: Callable[[float], None] = self.counted.append
+        self.requests: Counted = SumCell()
+        self.seconds: Callable[[float], None] = self.counted.append
         self.found = self.times = 0
 
     def find(self, now: float) -> bool:
@@ -34,8 +36,8 @@ class ScriptedRepeat:
 
     def given(self, lookup: float) -> None:
         """Count."""
-        assert lookup >= 0
         self.times += 1
+        self.counted.append(lookup)
 
 
 class Cached:

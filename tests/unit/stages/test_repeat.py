@@ -9,6 +9,7 @@ import pytest
 
 from gateway.stages.questions import Questions
 from gateway.stores.memory import MemoryStore
+from gateway.telemetry.cells import SumCell
 from gateway.wire.message import InferRequest
 from tests.support.caching import Kit, now
 from tests.support.service import PromptService
@@ -51,6 +52,9 @@ class Scene:
         assert self.served.questions is not None
         repeat.holds_for(self.models, "m", self.served.info, self.served.questions, b"body")
         self.repeat: Repeat = repeat
+        self.requests = repeat.requests = SumCell()
+        self.seconds: list[float] = []
+        repeat.seconds = self.seconds.append
 
     def found(self) -> bool:
         """Whether it may be given now."""
@@ -78,6 +82,7 @@ def test_a_repeat_counts_as_a_hit() -> None:
     assert sum(scene.kit.telemetry.cache_seconds.cell("memory").counts) == count + 1
     assert scene.kit.cache.payoff.hits == 1
     assert scene.kit.store.hits > 0
+    assert (scene.requests.value, scene.seconds) == (1, [1e-6])
 
 
 def _outlives(scene: Scene) -> None:

@@ -29,6 +29,20 @@ def histogram() -> Family[HistogramCell]:
 @pytest.mark.parametrize(
     ("value", "bucket"), [(0.0, 0), (1.0, 0), (1.001, 1), (2.0, 1), (4.0, 2), (4.001, 3), (1e9, 3)]
 )
+def test_many_values_are_sorted_before_anybody_reads() -> None:
+    """What was put aside is the same afterwards, and few values are left where they are."""
+    cell = HistogramCell(BOUNDS)
+    cell.observe(BOUNDS[0])
+    cell.settle()
+    assert len(cell._aside) == 1
+    for _ in range(999):
+        cell.observe(BOUNDS[0])
+    cell.settle()
+    assert cell._aside == []
+    cell.observe(BOUNDS[-1] * 2)
+    assert (sum(cell.counts), cell.counts[0], cell.counts[-1]) == (1001, 1000, 1)
+
+
 def test_a_value_falls_into_the_first_bucket_that_is_not_below_it(
     value: float, bucket: int
 ) -> None:
