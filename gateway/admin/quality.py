@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-import time
+import signal
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -89,10 +89,12 @@ def _print(admin: str, where: str, *, watch: bool, confusion: bool) -> None:
         return
     from rich.live import Live
 
+    # Waited for, not raised: an exception may come where Python can only ignore it.
+    interrupt = {signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt)
     try:
         with Live(seen(), console=console, auto_refresh=False, screen=console.is_terminal) as live:
-            while True:
-                time.sleep(_EVERY)
+            while signal.sigtimedwait(interrupt, _EVERY) is None:
                 live.update(seen(), refresh=True)
-    except KeyboardInterrupt:
-        pass
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
