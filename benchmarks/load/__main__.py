@@ -110,7 +110,8 @@ async def stalls(fleet: Fleet, rounds: int, seconds: float, turns: Turns) -> lis
                 runs[name].append(run)
         requests = request(url, Path(made), _STALL_SPEC)
         load = wrk.run(url, requests, 1, connections=4, seconds=seconds)
-        times = hey.run(url, _body(requests), connections=4, seconds=seconds)
+        target = (requests / "0").read_bytes().split(b" ", 2)[1].decode()
+        times = hey.run(url + target, _body(requests), connections=4, seconds=seconds)
     lines = [
         "| ms | " + " | ".join(f"p{q:g}" for q in QUANTILES) + " | send lag p99 |",
         "| --- |" + " ---: |" * (len(QUANTILES) + 1),
