@@ -21,9 +21,9 @@ from gateway.wire.orders import (
     Purge,
     Reply,
     Settle,
-    listen_for_orders,
     packed,
 )
+from gateway.wire.talks import hold_talks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,21 +56,7 @@ class Ear:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        talks: set[asyncio.Task[None]] = set()
-
-        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # Not left to the streams, which log a task that is cancelled at the end as a fault.
-            task = asyncio.create_task(self._talk(reader, writer))
-            talks.add(task)
-            task.add_done_callback(talks.discard)
-
-        server = await asyncio.start_unix_server(begin, sock=listen_for_orders(self._path))
-        try:
-            async with server:
-                await server.serve_forever()
-        finally:
-            for task in talks:
-                task.cancel()
+        await hold_talks(self._path, self._talk)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inbox = Inbox()

@@ -14,7 +14,7 @@ from gateway.quality.database import Unusable
 from gateway.quality.items import BadLabels, Read, Refused, read_csv, read_json, read_lines
 from gateway.quality.labels import Result
 from gateway.wire.labels import LENGTH, LONGEST, NOBODY, Answered, Posted, packed, posted
-from gateway.wire.orders import listen_for_orders
+from gateway.wire.talks import hold_talks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -57,23 +57,7 @@ class Desk:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        talks: set[asyncio.Task[None]] = set()
-
-        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # Not left to the streams, which log a task that is cancelled at the end as a fault.
-            task = asyncio.create_task(self._talk(reader, writer))
-            talks.add(task)
-            task.add_done_callback(talks.discard)
-
-        server = await asyncio.start_unix_server(
-            begin, sock=listen_for_orders(self._path), limit=1 << 20
-        )
-        try:
-            async with server:
-                await server.serve_forever()
-        finally:
-            for task in talks:
-                task.cancel()
+        await hold_talks(self._path, self._talk)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks: set[asyncio.Task[None]] = set()
